@@ -1,0 +1,89 @@
+"""Everything that satgan raises on purpose. A message says what was found, its value, where, and what to do.
+
+SatganError                  exit status 1: the work failed
+├── InputError               exit status 2: the user's input was refused before work started
+│   ├── ConfigError          an option, preset or config file
+│   ├── TilesError           a raster, a tile folder or a tile set
+│   └── CheckpointError      a checkpoint or run folder that is not what it should be
+├── StoreError               a folder or bucket
+│   ├── StoreMissing         no such folder, object or bucket            (exit status 2)
+│   ├── StoreForbidden       the credentials do not allow it             (exit status 2)
+│   ├── StoreUnreachable     no answer, or only failures, within the limits
+│   └── StoreFull            no space left
+└── CorruptData              bytes that differ from their recorded digest
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SatganError(Exception):
+    """Base of all of them.
+
+    Args:
+        found: what was found, with its value and where it stands.
+        remedy: what the user can do about it.
+    """
+
+    exit_status = 1
+
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(found, remedy)
+        self.found = found
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.found}\n  what to do: {self.remedy}"
+
+
+class InputError(SatganError):
+    """The user's input was refused; nothing was started, nothing was overwritten."""
+
+    exit_status = 2
+
+
+class ConfigError(InputError):
+    """An unknown or impossible option, preset or config file."""
+
+
+class TilesError(InputError):
+    """A raster, tile folder or tile set that is missing, empty, unreadable or of another kind."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint or run folder that is missing, not whole, or of another config."""
+
+
+class StoreError(SatganError):
+    """A folder or bucket did not do what was asked of it."""
+
+
+class StoreMissing(StoreError):
+    """No such folder, object or bucket."""
+
+    exit_status = 2
+
+
+class StoreForbidden(StoreError):
+    """The credentials or permissions do not allow it."""
+
+    exit_status = 2
+
+
+class StoreUnreachable(StoreError):
+    """No answer, or only failures, within the configured timeouts and retries."""
+
+
+class StoreFull(StoreError):
+    """No space left where something had to be written."""
+
+
+class CorruptData(SatganError):
+    """Bytes differ from the digest that was recorded when they were written."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the known name nearest to a mistyped one, else all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"choose one of: {', '.join(names)}."
