@@ -1,0 +1,68 @@
+"""Fixtures that more than one room's tests use."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+S3_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """An S3 server (moto) on loopback with one bucket, for the whole session; the standard AWS variables lead to it.
+
+    Returns:
+        The bucket's url, `s3://…`. Tests share it: take a prefix of your own, or the fixture `s3_prefix`.
+    """
+    import boto3
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    patch = pytest.MonkeyPatch()
+    for name, value in {**S3_ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
+        patch.setenv(name, value)
+    patch.delenv("AWS_PROFILE", raising=False)
+    client = boto3.session.Session().client("s3")
+    client.create_bucket(Bucket="satgan-test")
+    client.close()
+    yield "s3://satgan-test"
+    patch.undo()
+    server.stop()
+    if server._server is not None:  # moto leaves its listening socket open
+        server._server.server_close()
+
+
+@pytest.fixture
+def s3_prefix(s3: str) -> str:
+    """A prefix of this test alone in the bucket of `s3`."""
+    return f"{s3}/{uuid4().hex}"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The test runs twice: with an empty local folder and with an empty `s3://` prefix; this is its url."""
+    if request.param == "folder":
+        return str(tmp_path / "place")
+    return str(request.getfixturevalue("s3_prefix"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """`shared/data` beside the repository: real imagery that is never committed."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real imagery: {folder} is absent (it is not part of the repository)")
+    return folder
