@@ -112,12 +112,14 @@ class TrainConfig(Group):
     lanes: Count = Field(1, description="units of computation; the global batch is lanes · lane_batch")
     lane_batch: Annotated[int, Field(ge=2)] = Field(64, description="tiles of a lane in one step; its batch-norm batch")
     workers: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="processes under Ray Train, at most one per lane; 0: this process without Ray; "
-        "none: one per GPU, 1 without a GPU; the numbers do not depend on it"
+        None,
+        description="processes under Ray Train, at most one per lane; 0: this process without Ray; "
+        "none: one per GPU, 1 without a GPU; the numbers do not depend on it",
     )
     threads_per_lane: Count | None = Field(
-        None, description="CPU threads that compute one lane; none: the usable cores shared by the lanes; "
-        "recorded when the run starts, since the last bits depend on it (S28)"
+        None,
+        description="CPU threads that compute one lane; none: the usable cores shared by the lanes; "
+        "recorded when the run starts, since the last bits depend on it (S28)",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of convolutions; auto: bfloat16 where the hardware has it; recorded when the run starts"
@@ -177,10 +179,10 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "size": 64, "channels": 3, "noise_size": 100, "stem": 4, "filters": (512, 256, 128, 64),
         "kernel_size": 4, "biases": False, "affine_norm": True, "dense_head": (),
     },
-    # The first article's handwritten digits: 32 > 16 > 8 > 1 (G02, G05).
+    # The first article's handwritten digits: 32 > 16 > 8 > 1 (G02, G05). The dense layer mirrors the projection (S37).
     "digits": {
         "size": 28, "channels": 1, "noise_size": 100, "stem": 7, "filters": (32, 16, 8),
-        "kernel_size": 5, "biases": False, "affine_norm": True, "dense_head": (),
+        "kernel_size": 5, "biases": False, "affine_norm": True, "dense_head": (100,),
     },
     # Narrow enough for two CPU cores.
     "demo": {

@@ -10,7 +10,8 @@ SatganError                  exit status 1: the work failed
 │   ├── StoreForbidden       the credentials do not allow it             (exit status 2)
 │   ├── StoreUnreachable     no answer, or only failures, within the limits
 │   └── StoreFull            no space left
-└── CorruptData              bytes that differ from their recorded digest
+├── CorruptData              bytes that differ from their recorded digest
+└── Diverged                 a loss became infinite or not a number
 """
 
 import difflib
@@ -80,6 +81,10 @@ class StoreFull(StoreError):
 
 class CorruptData(SatganError):
     """Bytes differ from the digest that was recorded when they were written."""
+
+
+class Diverged(SatganError):
+    """A loss became infinite or not a number."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

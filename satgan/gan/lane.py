@@ -1,0 +1,172 @@
+"""A lane: the unit of computation. Its tiles, its noise, its forward and backward passes, its batch statistics.
+
+A lane has modules of its own whose parameters are views of the pair's shared weights and whose gradients are views
+of the lane's own messages, so lanes never write to the same memory and may run at the same time.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import backward
+
+from satgan.config import Config
+from satgan.gan.history import History
+from satgan.gan.losses import called_fake_loss, called_real_loss
+from satgan.gan.networks import Discriminator, Generator
+from satgan.gan.noise import Draws
+from satgan.gan.normalization import batch_statistics, statistics_size
+from satgan.gan.weights import bind_gradient, parameter_count
+
+FIGURES = (
+    "real_loss", "fake_loss", "history_loss", "generator_loss", "reals_called_fake", "fakes_called_real",
+)  # fmt: skip
+"""What a message carries beside gradient and statistics: losses as means, misjudged tiles as counts of the batch."""
+
+
+class Message:
+    """One flat float32 vector `[P + S + F]`: a gradient, batch statistics and figures of one lane, in that order."""
+
+    def __init__(self, network: nn.Module) -> None:
+        parameters, statistics = parameter_count(network), statistics_size(network)
+        device = next(network.parameters()).device
+        self.vector = torch.zeros(parameters + statistics + len(FIGURES), device=device)
+        self.gradient, self.statistics, self.figures = split_message(self.vector, network)
+        bind_gradient(network, self.gradient)
+
+    def set_figure(self, name: str, value: Tensor) -> None:
+        """Notes a scalar under its name in FIGURES."""
+        self.figures[FIGURES.index(name)] = value.detach()
+
+
+def split_message(vector: Tensor, network: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+    """Views of a message vector: gradient `[P]`, statistics `[S]`, figures `[F]`."""
+    parameters, statistics = parameter_count(network), statistics_size(network)
+    return (
+        vector[:parameters],
+        vector[parameters : parameters + statistics],
+        vector[parameters + statistics :],
+    )
+
+
+class Lane:
+    """One lane on this worker.
+
+    Args:
+        config: the run's.
+        number: 0 to lanes - 1, over all workers.
+        generator, discriminator: modules of the lane's own, bound to the shared weights.
+        device: where they are.
+        dtype: the type in which convolutions compute (bfloat16 or float32).
+    """
+
+    def __init__(
+        self, config: Config, number: int, generator: Generator, discriminator: Discriminator,
+        device: torch.device, dtype: torch.dtype,
+    ) -> None:  # fmt: skip
+        self.number, self.device, self.dtype = number, device, dtype
+        self.generator, self.discriminator = generator, discriminator
+        self.to_generator, self.to_discriminator = Message(generator), Message(discriminator)
+        shape = (config.gan.channels, config.gan.size, config.gan.size)
+        self.history = History(config.recipe.history_capacity, shape, dtype, device)
+        self.reals = self.fakes = torch.empty(0)
+        self.draws: Draws
+
+    def begin(self, reals: Tensor, draws: Draws) -> None:
+        """Takes this step's real tiles `[B, C, S, S]` and draws, and makes its fakes. Their graph is kept (S34)."""
+        self.reals, self.draws = reals, draws
+        with self._computing():
+            self.fakes = self.generator(draws.noise[0])
+
+    def learn_real(self) -> None:
+        """Discriminator on real tiles alone (S38); its batch statistics are those of real tiles."""
+        message = self.to_discriminator
+        message.vector.zero_()
+        backward(self._call_real(message))
+
+    def learn_fake(self) -> None:
+        """Discriminator on this step's fakes alone (S38)."""
+        message = self.to_discriminator
+        message.vector.zero_()
+        backward(self._call_fake(message))
+
+    def learn_both(self) -> None:
+        """Discriminator on the sum of both losses, in two batches (S38, S39)."""
+        message = self.to_discriminator
+        message.vector.zero_()
+        backward(self._call_real(message))
+        backward(self._call_fake(message))
+
+    def learn_history(self) -> None:
+        """Discriminator on past fakes (S33)."""
+        message = self.to_discriminator
+        message.vector.zero_()
+        with self._computing():
+            loss = called_fake_loss(self.discriminator(self.history.pick(self.draws.history_pick)))
+        message.set_figure("history_loss", loss)
+        backward(loss)
+
+    def fool(self, turn: int) -> None:
+        """Generator against the frozen discriminator; turn 0 uses the fakes that are there already."""
+        message = self.to_generator
+        message.vector.zero_()
+        with frozen(self.discriminator):
+            with self._computing():
+                fakes = self.fakes if turn == 0 else self.generator(self.draws.noise[turn])
+                loss = called_real_loss(self.discriminator(fakes))
+            backward(loss)
+        message.set_figure("generator_loss", loss)
+        message.statistics.copy_(batch_statistics(self.generator))
+
+    def keep_one(self) -> None:
+        """One fake of this step enters the history (S34); the step's tensors are let go (S14)."""
+        self.history.put(self.draws.slot, self.fakes[self.draws.keep].detach())
+        self.fakes = self.fakes.detach()
+
+    @torch.no_grad()
+    def evaluate(self) -> Tensor:
+        """The losses after the step's updates, on the step's own tiles and noise (S15): figures `[F]`."""
+        figures = torch.zeros(len(FIGURES), device=self.device)
+        with self._computing():
+            fake_logits = self.discriminator(self.generator(self.draws.noise[0]))
+            values = {
+                "real_loss": called_real_loss(self.discriminator(self.reals)),
+                "fake_loss": called_fake_loss(fake_logits),
+                "generator_loss": called_real_loss(fake_logits),
+            }
+        for name, value in values.items():
+            figures[FIGURES.index(name)] = value
+        return figures
+
+    def _call_real(self, message: Message) -> Tensor:
+        with self._computing():
+            logits = self.discriminator(self.reals)
+            loss = called_real_loss(logits)
+        message.statistics.copy_(batch_statistics(self.discriminator))
+        message.set_figure("real_loss", loss)
+        message.set_figure("reals_called_fake", (logits < 0).sum())
+        return loss
+
+    def _call_fake(self, message: Message) -> Tensor:
+        with self._computing():
+            logits = self.discriminator(self.fakes.detach())
+            loss = called_fake_loss(logits)
+        message.set_figure("fake_loss", loss)
+        message.set_figure("fakes_called_real", (logits > 0).sum())
+        return loss
+
+    def _computing(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """No gradients for the network's weights within: the generator's update needs only those that pass through."""
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in network.parameters():
+            parameter.requires_grad_(True)

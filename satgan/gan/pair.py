@@ -1,0 +1,191 @@
+"""The pair of networks with their four Adams (S32), their running statistics and the averaged generator.
+
+Whoever holds which lanes, the pair's numbers are the same: lanes' messages are summed in lane order by `combine`,
+which the caller passes in (gan/ knows no ranks), and every worker applies the same sums.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from satgan.config import Config
+from satgan.gan.balance import FIRST_VERDICT, Verdict
+from satgan.gan.lane import FIGURES, Lane, split_message
+from satgan.gan.networks import Discriminator, Generator, initialise
+from satgan.gan.noise import noise
+from satgan.gan.normalization import (
+    MOMENTUM,
+    batch_statistics,
+    running_statistics,
+    set_running_statistics,
+    statistics_size,
+)
+from satgan.gan.weights import bind_weights, gather_weights, weight_mask
+from satgan.randomness import Purpose
+
+Combine = Callable[[list[Tensor]], Tensor]
+"""Messages `[M]` of this worker's lanes, in lane order, to their sum over all lanes of all workers, in lane order."""
+
+EachLane = Callable[[Callable[[Lane], None], Sequence[Lane]], None]
+"""Runs a function once per lane of this worker, one after the other or at the same time."""
+
+RECALIBRATION_BATCHES = 16
+
+
+class Player:
+    """One of the two networks: the weights that all lanes share, its Adams and its running statistics.
+
+    Args:
+        network: initialised; its parameters become views of `weights`.
+        adams: names of the losses that have an Adam of their own.
+        learning_rate, betas: Adam's.
+        l2: constant of the regularizer.
+    """
+
+    def __init__(
+        self, network: nn.Module, adams: Sequence[str], learning_rate: float, betas: tuple[float, float], l2: float
+    ) -> None:
+        self.network = network
+        self.weights = gather_weights(network)
+        bind_weights(network, self.weights)
+        self.running = running_statistics(network)
+        self.l2 = l2
+        self._penalty = weight_mask(network) * l2
+        # step counts as tensors on the weights' device would cost a host read; on the CPU fused Adam is as exact.
+        self.adams = {
+            name: torch.optim.Adam([self.weights], lr=learning_rate, betas=betas, fused=True) for name in adams
+        }
+
+    @torch.no_grad()
+    def update(self, adam: str, total: Tensor, lanes: int) -> Tensor:
+        """One Adam step on the mean over lanes of a summed message plus the L2 term; returns the mean figures `[F]`.
+
+        Args:
+            adam: which Adam.
+            total: sum of all lanes' messages `[P + S + F]`; changed in place.
+            lanes: how many were summed.
+        """
+        gradient, _, figures = split_message(total.div_(lanes), self.network)
+        self.weights.grad = gradient.addcmul_(self.weights, self._penalty)
+        self.adams[adam].step()
+        return figures.clone()  # the message itself is written anew by the next update
+
+    @torch.no_grad()
+    def move_running(self, total: Tensor) -> None:
+        """Moves the running statistics toward those in a message that `update` has averaged (S23)."""
+        self.running.lerp_(split_message(total, self.network)[1], MOMENTUM)
+
+    @torch.no_grad()
+    def regularizer(self) -> float:
+        """The L2 term of the loss: half the constant times the sum of the squared weights (S24)."""
+        return float(0.5 * torch.dot(self._penalty * self.weights, self.weights))
+
+
+class Pair:
+    """Generator and discriminator, as every worker holds them, with this worker's lanes.
+
+    Args:
+        config: complete; `train.precision` decided.
+        my_lanes: numbers of the lanes that this worker computes, ascending.
+        device: where.
+        combine: see `Combine`.
+        each_lane: see `EachLane`.
+    """
+
+    def __init__(
+        self, config: Config, my_lanes: Sequence[int], device: torch.device, combine: Combine, each_lane: EachLane
+    ) -> None:
+        recipe = config.recipe
+        self.config, self.device, self._combine, self._each_lane = config, device, combine, each_lane
+        self.dtype = torch.bfloat16 if config.train.precision == "bfloat16" else torch.float32
+        betas = (recipe.beta1, recipe.beta2)
+        self.generator = Player(
+            self._new(Generator, 0), ("generator",), recipe.generator_learning_rate, betas, recipe.generator_l2
+        )
+        self.discriminator = Player(
+            self._new(Discriminator, 1), ("real", "fake", "both"), recipe.discriminator_learning_rate, betas,
+            recipe.discriminator_l2,
+        )  # fmt: skip
+        self.average = self.generator.weights.clone()
+        self.verdict = FIRST_VERDICT
+        self.lanes = [self._lane(number) for number in my_lanes]
+
+    def each(self, work: Callable[[Lane], None]) -> None:
+        """Runs `work` on every lane of this worker."""
+        self._each_lane(work, self.lanes)
+
+    def update_discriminator(self, adam: str, work: Callable[[Lane], None]) -> Tensor:
+        """Lanes compute, their messages are summed, one Adam moves the discriminator; figures `[F]`."""
+        self.each(work)
+        total = self._combine([lane.to_discriminator.vector for lane in self.lanes])
+        figures = self.discriminator.update(adam, total, self.config.train.lanes)
+        if adam != "fake":
+            self.discriminator.move_running(total)
+        return figures
+
+    def update_generator(self, turn: int) -> Tensor:
+        """The same for the generator; its running statistics follow the last turn's; figures `[F]`."""
+        self.each(lambda lane: lane.fool(turn))
+        total = self._combine([lane.to_generator.vector for lane in self.lanes])
+        figures = self.generator.update("generator", total, self.config.train.lanes)
+        if turn == self.config.recipe.generator_updates - 1:
+            self.generator.move_running(total)
+        return figures
+
+    @torch.no_grad()
+    def move_average(self) -> None:
+        """The averaged generator forgets half of itself every `average_half_life_tiles` real tiles."""
+        tiles = self.config.train.lanes * self.config.train.lane_batch
+        forget = 1.0 - 0.5 ** (tiles / self.config.recipe.average_half_life_tiles)
+        self.average.lerp_(self.generator.weights, forget)
+
+    def evaluate(self) -> dict[str, float]:
+        """Losses after the updates, by name (S15), with the regularizers as they stand."""
+        figures: list[Tensor] = [torch.empty(0)] * len(self.lanes)
+
+        def work(lane: Lane) -> None:
+            figures[self.lanes.index(lane)] = lane.evaluate()
+
+        self.each(work)
+        mean = (self._combine(figures) / self.config.train.lanes).tolist()
+        after = {f"{name}_after": mean[FIGURES.index(name)] for name in ("real_loss", "fake_loss", "generator_loss")}
+        return after | {
+            "discriminator_regularizer_after": self.discriminator.regularizer(),
+            "generator_regularizer_after": self.generator.regularizer(),
+        }
+
+    @torch.no_grad()
+    def averaged_generator(self) -> Generator:
+        """A copy with the averaged weights and running statistics of its own, in evaluation mode.
+
+        The statistics are the mean of those of fixed noise batches passed through it, so they follow from the
+        averaged weights alone.
+        """
+        network = Generator(self.config.gan).to(self.device)
+        bind_weights(network, self.average.clone())
+        train = self.config.train
+        total = torch.zeros(statistics_size(network), device=self.device)
+        for number in range(RECALIBRATION_BATCHES):
+            shape = (train.lane_batch, self.config.gan.noise_size)
+            network(noise(train.seed, Purpose.RECALIBRATION, shape, step=number).to(self.device))
+            total += batch_statistics(network)
+        set_running_statistics(network, total / RECALIBRATION_BATCHES)
+        return network.eval()
+
+    def set_verdict(self, figures: dict[str, float]) -> None:
+        """Remembers how the discriminator did in this step, from counts per lane, for the choice of the next path."""
+        batch = self.config.train.lane_batch
+        self.verdict = Verdict(figures["reals_called_fake"] / batch, figures["fakes_called_real"] / batch)
+
+    def _new(self, kind: type[nn.Module], number: int) -> nn.Module:
+        network = kind(self.config.gan).to(self.device)
+        initialise(network, self.config.train.seed, number)
+        return network
+
+    def _lane(self, number: int) -> Lane:
+        generator = Generator(self.config.gan).to(self.device)
+        discriminator = Discriminator(self.config.gan).to(self.device)
+        bind_weights(generator, self.generator.weights)
+        bind_weights(discriminator, self.discriminator.weights)
+        return Lane(self.config, number, generator, discriminator, self.device, self.dtype)

@@ -1,0 +1,52 @@
+"""The step, on one screen: what the articles' recipe does with one batch of tiles."""
+
+import math
+
+import torch
+
+from satgan.errors import Diverged
+from satgan.gan.balance import choose_path
+from satgan.gan.lane import FIGURES, Lane
+from satgan.gan.pair import Pair
+
+
+def train_step(pair: Pair) -> dict[str, float]:
+    """One step, after every lane has taken its tiles and noise and made its fakes (`Lane.begin`).
+
+    Real and fake tiles never share a discriminator batch (S38). The verdict's counts ride along with the gradients,
+    so all workers take the same path without another message.
+
+    Returns:
+        Losses as they were before each update, the shares misjudged, and `path_a` (1 or 0). One host read.
+
+    Raises:
+        Diverged: a loss is not finite; the message names it.
+    """
+    recipe = pair.config.recipe
+    path = choose_path(pair.verdict, recipe.path_threshold)
+    if path == "A":
+        figures = pair.update_discriminator("real", Lane.learn_real)
+        figures = figures + pair.update_discriminator("fake", Lane.learn_fake)
+    else:
+        figures = pair.update_discriminator("both", Lane.learn_both)
+    if pair.lanes[0].draws.history_turn:
+        figures = figures + pair.update_discriminator("fake", Lane.learn_history)
+    for turn in range(recipe.generator_updates):
+        figures = figures + pair.update_generator(turn) / recipe.generator_updates
+    pair.move_average()
+    pair.each(Lane.keep_one)
+    return _read(pair, figures, path == "A")
+
+
+def _read(pair: Pair, figures: torch.Tensor, path_a: bool) -> dict[str, float]:
+    values = dict(zip(FIGURES, figures.tolist(), strict=True))
+    pair.set_verdict(values)
+    wrong = [f"{name} = {value}" for name, value in values.items() if not math.isfinite(value)]
+    if wrong:
+        raise Diverged(
+            f"training diverged: {', '.join(wrong)}",
+            "lower --recipe.discriminator-learning-rate and --recipe.generator-learning-rate, or resume from an "
+            "earlier checkpoint",
+        )
+    losses = {f"{name}_before": value for name, value in values.items() if name.endswith("loss")}
+    return losses | pair.verdict._asdict() | {"path_a": float(path_a)}

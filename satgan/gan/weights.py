@@ -1,0 +1,60 @@
+"""A network's parameters in one vector: one message per update, one Adam kernel, one average.
+
+Convolution weights lie in the vector in `channels_last` order, the order in which the networks compute (S11).
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def named_views(network: nn.Module, vector: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """(name, view of `vector` in the parameter's shape) for each parameter of the network, in order.
+
+    Args:
+        vector: `[P]`, P = `parameter_count(network)`; weights, gradients or an Adam's moments.
+    """
+    position = 0
+    for name, parameter in network.named_parameters():
+        part = vector[position : position + parameter.numel()]
+        position += parameter.numel()
+        if parameter.dim() == 4:
+            first, second, height, width = parameter.shape
+            yield name, part.view(first, height, width, second).permute(0, 3, 1, 2)
+        else:
+            yield name, part.view(parameter.shape)
+
+
+@torch.no_grad()
+def gather_weights(network: nn.Module) -> Tensor:
+    """The parameters, copied into a new vector `[P]`."""
+    vector = torch.empty(parameter_count(network), device=next(network.parameters()).device)
+    for parameter, (_, view) in zip(network.parameters(), named_views(network, vector), strict=True):
+        view.copy_(parameter)
+    return vector
+
+
+def bind_weights(network: nn.Module, weights: Tensor) -> None:
+    """Makes the parameters views of `weights`: whoever changes the vector changes the network."""
+    for parameter, (_, view) in zip(network.parameters(), named_views(network, weights), strict=True):
+        parameter.data = view
+
+
+def bind_gradient(network: nn.Module, gradient: Tensor) -> None:
+    """Makes the parameters' gradients views of `gradient`: backward passes add into the vector."""
+    for parameter, (_, view) in zip(network.parameters(), named_views(network, gradient), strict=True):
+        parameter.grad = view
+
+
+def weight_mask(network: nn.Module) -> Tensor:
+    """`[P]`: 1 for weights, 0 for biases and norms; what L2 regularizes (S24)."""
+    mask = torch.zeros(parameter_count(network), device=next(network.parameters()).device)
+    for _, view in named_views(network, mask):
+        view.fill_(1.0 if view.dim() >= 2 else 0.0)
+    return mask
