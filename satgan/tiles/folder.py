@@ -1,0 +1,189 @@
+"""What a store is, and the local one. `store.py` has the other and opens either."""
+
+import errno
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+from satgan.errors import CorruptData, SatganError, StoreForbidden, StoreFull, StoreMissing, StoreUnreachable
+
+Listing = list[tuple[str, int]]
+
+UNFINISHED_SUFFIX = ".unfinished"
+"""Ends the names of files that are being written. A killed writer leaves them behind; no listing shows them."""
+
+
+class Store(ABC):
+    """A folder or an `s3://bucket/prefix`. Keys are relative paths with `/` between their parts.
+
+    Instances can be shared by threads and pickled. Every method may raise
+        StoreMissing: no such folder, object or bucket;
+        StoreForbidden: credentials or file permissions do not allow it;
+        StoreUnreachable: no answer, or only failures, after all attempts;
+        StoreFull: no space left.
+    """
+
+    url: str
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Listing:
+        """(key, bytes) of every object whose key begins with `prefix`, over all levels, sorted by key.
+
+        A missing folder or bucket is StoreMissing; an unused prefix of a bucket is just empty.
+        """
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object; False also where the folder or bucket itself is missing."""
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """The whole object."""
+
+    @abstractmethod
+    def read_range_into(self, key: str, offset: int, buffer: memoryview) -> None:
+        """Fill all of `buffer` (bytes, writable) with the object's bytes from `offset` on.
+
+        Raises:
+            CorruptData: the object ends before the buffer is full.
+        """
+
+    @abstractmethod
+    def write(self, key: str, data: bytes) -> None:
+        """Write the object, in place of an older one; until it is whole nobody sees it under its name."""
+
+    @abstractmethod
+    def upload(self, path: Path, key: str) -> None:
+        """Write a local file (at most 5 GB) as the object, seen under its name only when whole."""
+
+    @abstractmethod
+    def download(self, key: str, path: Path) -> None:
+        """Write the object to a local file, seen under its name only when whole."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove the object; one that is not there is no error."""
+
+    @abstractmethod
+    def child(self, name: str) -> "Store":
+        """The store one level further down."""
+
+
+class FolderStore(Store):
+    """A local (or mounted) folder; it is made by the first write."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = str(folder)
+
+    def list(self, prefix: str = "") -> Listing:
+        with folder_errors_told(f"list {prefix or 'the folder'}", self.url):
+            return sorted(item for item in self._files() if item[0].startswith(prefix))
+
+    def _files(self) -> Iterator[tuple[str, int]]:
+        for folder, _, names in os.walk(self.folder, onerror=self._walk_failed):
+            for name in names:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):  # removed by someone else since
+                    if not name.endswith(UNFINISHED_SUFFIX):
+                        yield path.relative_to(self.folder).as_posix(), path.stat().st_size
+
+    def _walk_failed(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError) or error.filename == str(self.folder):
+            raise error
+
+    def exists(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def read(self, key: str) -> bytes:
+        with folder_errors_told(f"read {key}", self.url):
+            return self._path(key).read_bytes()
+
+    def read_range_into(self, key: str, offset: int, buffer: memoryview) -> None:
+        filled = 0
+        with folder_errors_told(f"read {key}", self.url), self._path(key).open("rb", buffering=0) as file:
+            file.seek(offset)
+            while filled < len(buffer):
+                count = file.readinto(buffer[filled:])
+                if not count:
+                    raise too_short(f"{self.url}/{key}", offset, len(buffer), os.fstat(file.fileno()).st_size)
+                filled += count
+
+    def write(self, key: str, data: bytes) -> None:
+        with folder_errors_told(f"write {key}", self.url), written_aside(self._path(key)) as aside:
+            aside.write_bytes(data)
+
+    def upload(self, path: Path, key: str) -> None:
+        with folder_errors_told(f"write {key}", self.url), written_aside(self._path(key)) as aside:
+            shutil.copyfile(path, aside)
+
+    def download(self, key: str, path: Path) -> None:
+        with folder_errors_told(f"copy {key} to {path}", self.url), written_aside(path) as aside:
+            shutil.copyfile(self._path(key), aside)
+
+    def delete(self, key: str) -> None:
+        with folder_errors_told(f"delete {key}", self.url):
+            self._path(key).unlink(missing_ok=True)
+
+    def child(self, name: str) -> Store:
+        return FolderStore(self._path(name))
+
+    def _path(self, key: str) -> Path:
+        parts = PurePosixPath(key).parts
+        if not parts or key.startswith("/") or ".." in parts:
+            raise StoreForbidden(f"the key {key!r} leads out of {self.url}", "use keys below the folder")
+        return self.folder.joinpath(*parts)
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes `path`'s name once the block is through and the bytes are on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}{UNFINISHED_SUFFIX}")
+    try:
+        yield aside
+        flush_to_disk(aside)
+        os.replace(aside, path)
+        flush_to_disk(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def flush_to_disk(path: Path) -> None:
+    """fsync of a file or folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def folder_errors_told(what: str, url: str) -> Iterator[None]:
+    """Turns an OSError inside the block into the StoreError that it means; `what` completes "could not …"."""
+    try:
+        yield
+    except OSError as error:
+        raise _folder_error(f"could not {what} in {url}: {error.strerror or error}", error) from error
+
+
+def _folder_error(found: str, error: OSError) -> SatganError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(found, "free some space there, or choose another folder; nothing unfinished was left behind")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return StoreMissing(found, "check the spelling of the path, and that the disk is mounted")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StoreForbidden(found, "change the permissions (ls -ld shows them), or choose another folder")
+    return StoreUnreachable(found, "check the disk or network mount behind the folder, then try again")
+
+
+def too_short(url: str, offset: int, wanted_bytes: int, found_bytes: int) -> CorruptData:
+    """The error for an object that ends before the range that was asked for."""
+    return CorruptData(
+        f"{url} is truncated: it has {found_bytes} bytes, bytes {offset} to {offset + wanted_bytes - 1} were asked for",
+        "copy or pack it again from where it came",
+    )

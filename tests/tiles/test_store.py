@@ -1,0 +1,327 @@
+"""Folders and buckets keep the same promises, and every failure has its name."""
+
+import os
+import pickle
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from satgan.errors import (
+    ConfigError,
+    CorruptData,
+    SatganError,
+    StoreForbidden,
+    StoreFull,
+    StoreMissing,
+    StoreUnreachable,
+)
+from satgan.tiles import store as store_module
+from satgan.tiles.folder import UNFINISHED_SUFFIX, written_aside
+from satgan.tiles.store import FolderStore, open_store
+
+BODY = bytes(range(256)) * 40
+
+
+def test_what_was_written_is_read(place: str, tmp_path: Path) -> None:
+    store = open_store(place)
+    store.write("a/b.bin", BODY)
+    store.write("a/empty", b"")
+    store.write("a/b.bin", BODY + b"!")
+    assert store.read("a/b.bin") == BODY + b"!"
+    assert store.read("a/empty") == b""
+    assert store.list() == [("a/b.bin", len(BODY) + 1), ("a/empty", 0)]
+    assert store.list("a/b") == [("a/b.bin", len(BODY) + 1)]
+    assert store.list("nothing/") == []
+    assert store.exists("a/b.bin")
+    assert not store.exists("a")
+    assert store.child("a").read("b.bin") == BODY + b"!"
+    assert store.child("a").list() == [("b.bin", len(BODY) + 1), ("empty", 0)]
+
+
+def test_files_travel_both_ways(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "DOWNLOAD_BYTES", 1000)
+    store = open_store(place)
+    (tmp_path / "here").write_bytes(BODY)
+    store.upload(tmp_path / "here", "deep/there")
+    store.download("deep/there", tmp_path / "new folder" / "back")
+    assert (tmp_path / "new folder" / "back").read_bytes() == BODY
+    store.write("empty", b"")
+    store.download("empty", tmp_path / "empty")
+    assert (tmp_path / "empty").read_bytes() == b""
+
+
+def test_ranges_fill_the_buffer(place: str) -> None:
+    store = open_store(place)
+    store.write("x", BODY)
+    for offset, count in ((0, 1), (7, 1000), (len(BODY) - 3, 3), (5, 0), (0, len(BODY))):
+        buffer = bytearray(count)
+        store.read_range_into("x", offset, memoryview(buffer))
+        assert buffer == BODY[offset : offset + count]
+
+
+@pytest.mark.parametrize("offset", [len(BODY) - 3, len(BODY) + 10])
+def test_a_range_beyond_the_end_is_a_truncated_object(place: str, offset: int) -> None:
+    store = open_store(place)
+    store.write("x", BODY)
+    with pytest.raises(CorruptData, match="truncated") as told:
+        store.read_range_into("x", offset, memoryview(bytearray(4)))
+    assert f"{place}" in str(told.value)
+
+
+def test_deleting_twice_is_no_error(place: str) -> None:
+    store = open_store(place)
+    store.write("x", BODY)
+    store.delete("x")
+    store.delete("x")
+    assert not store.exists("x")
+
+
+def test_a_store_can_be_pickled_and_shared_by_threads(place: str) -> None:
+    store = open_store(place)
+    store.write("x", BODY)
+    copy = pickle.loads(pickle.dumps(store))
+    assert copy.url == store.url == place
+    with ThreadPoolExecutor(8) as threads:
+        assert all(data == BODY for data in threads.map(copy.read, ["x"] * 32))
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda store, path: store.read("missing"),
+        lambda store, path: store.read_range_into("missing", 0, memoryview(bytearray(1))),
+        lambda store, path: store.download("missing", path),
+    ],
+)
+def test_a_missing_object_is_told(place: str, tmp_path: Path, action: Callable[..., None]) -> None:
+    store = open_store(place)
+    store.write("x", BODY)
+    with pytest.raises(StoreMissing, match="missing") as told:
+        action(store, tmp_path / "file")
+    assert place in told.value.found
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_missing_folder_or_bucket_is_told(s3: str, tmp_path: Path) -> None:
+    for url in (str(tmp_path / "none"), "s3://no-such-bucket-here/set", "s3://Not_A_Bucket"):
+        with pytest.raises(StoreMissing) as told:
+            open_store(url).list()
+        assert url in told.value.found
+        assert not open_store(url).exists("x")
+
+
+@pytest.mark.parametrize("url", ["s3://", "gs://bucket/x", "s3:/bucket/x", ""])
+def test_an_impossible_url_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError):
+        open_store(url)
+
+
+@pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd", ""])
+def test_no_key_leads_out_of_the_folder(tmp_path: Path, key: str) -> None:
+    with pytest.raises(StoreForbidden):
+        FolderStore(tmp_path / "store").write(key, b"x")
+
+
+def test_a_broken_write_leaves_the_old_object_and_no_other_name(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.write("x", b"old")
+    with suppress(KeyboardInterrupt), written_aside(tmp_path / "x") as aside:
+        aside.write_bytes(b"ne")
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert store.read("x") == b"old"
+
+
+def test_what_a_killed_writer_left_is_not_listed(tmp_path: Path) -> None:
+    (tmp_path / f".x.1234{UNFINISHED_SUFFIX}").write_bytes(b"half")
+    assert FolderStore(tmp_path).list() == []
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a tiny disk takes root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_and_left_clean(tiny_disk: Path, s3_prefix: str) -> None:
+    big = b"x" * 200_000
+    with pytest.raises(StoreFull, match="No space left") as told:
+        FolderStore(tiny_disk).write("big", big)
+    assert str(tiny_disk) in told.value.found
+    bucket = open_store(s3_prefix)
+    bucket.write("big", big)
+    with pytest.raises(StoreFull):
+        bucket.download("big", tiny_disk / "big")
+    assert list(tiny_disk.iterdir()) == []
+
+
+def test_permissions_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bytes:
+        raise PermissionError(13, "Permission denied", "x")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # root may read everything
+    with pytest.raises(StoreForbidden, match="Permission denied"):
+        FolderStore(tmp_path).read("x")
+
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@pytest.fixture
+def faulty_server(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Answer]]:
+    """AWS_ENDPOINT_URL leads to a server that gives these answers in turn, the last one for ever."""
+    answers: list[Answer] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            (answers.pop(0) if len(answers) > 1 else answers[0])(self)
+
+        do_HEAD = do_PUT = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(store_module, "ATTEMPTS", 2)
+    monkeypatch.setattr(store_module, "RESUMPTION_PAUSE_SECONDS", 0.0)
+    yield answers
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def refusal(status: int, code: str) -> Answer:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        body = f"<Error><Code>{code}</Code><Message>m</Message></Error>".encode()
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body if request.command != "HEAD" else b"")
+
+    return answer
+
+
+def breaking_after(count: int) -> Answer:
+    """Serves BODY (ranged or whole) and drops the connection after `count` bytes of it."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        asked = request.headers["Range"]
+        first, last = map(int, asked.removeprefix("bytes=").split("-")) if asked else (0, len(BODY) - 1)
+        request.send_response(206 if asked else 200)
+        request.send_header("Content-Length", str(last - first + 1))
+        request.send_header("Content-Range", f"bytes {first}-{last}/{len(BODY)}")
+        request.end_headers()
+        request.wfile.write(BODY[first : min(last + 1, first + count)])
+
+    return answer
+
+
+def test_a_body_that_breaks_off_is_resumed_from_there(
+    faulty_server: list[Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def noted(answer: Answer) -> Answer:
+        def note(request: BaseHTTPRequestHandler) -> None:
+            asked.append(str(request.headers["Range"]))
+            answer(request)
+
+        return note
+
+    monkeypatch.setattr(store_module, "READ_BYTES", 100)
+    faulty_server[:] = [noted(breaking_after(1000)), noted(breaking_after(250)), noted(breaking_after(10**6))]
+    buffer = bytearray(5000)
+    open_store("s3://bucket/p").read_range_into("x", 10, memoryview(buffer))
+    assert buffer == BODY[10:5010]
+    assert asked == ["bytes=10-5009", "bytes=1010-5009", "bytes=1260-5009"]
+
+
+def test_a_whole_read_that_breaks_off_is_read_again(faulty_server: list[Answer]) -> None:
+    faulty_server[:] = [breaking_after(1000), breaking_after(10**6)]
+    assert open_store("s3://bucket/p").read("x") == BODY
+
+
+def test_a_body_that_always_breaks_off_is_given_up(faulty_server: list[Answer]) -> None:
+    faulty_server[:] = [breaking_after(0)]
+    store = open_store("s3://bucket/p")
+    for read in (lambda: store.read("x"), lambda: store.read_range_into("x", 0, memoryview(bytearray(9)))):
+        with pytest.raises(StoreUnreachable, match="broke off 6 times"):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected", "remedy"),
+    [
+        (403, "AccessDenied", StoreForbidden, "AWS_PROFILE"),
+        (403, "InvalidAccessKeyId", StoreForbidden, "AWS_PROFILE"),
+        (403, "SignatureDoesNotMatch", StoreForbidden, "AWS_PROFILE"),
+        (400, "ExpiredToken", StoreForbidden, "AWS_PROFILE"),
+        (404, "NoSuchBucket", StoreMissing, "AWS_ENDPOINT_URL"),
+        (400, "AuthorizationHeaderMalformed", StoreMissing, "AWS_DEFAULT_REGION"),
+        (416, "InvalidRange", CorruptData, "again"),
+        (507, "XMinioStorageFull", StoreFull, "space"),
+        (403, "QuotaExceeded", StoreFull, "quota"),
+        (503, "SlowDown", StoreUnreachable, "AWS_ENDPOINT_URL"),
+        (500, "InternalError", StoreUnreachable, "AWS_ENDPOINT_URL"),
+    ],
+)
+def test_refusals_have_their_names(
+    faulty_server: list[Answer], status: int, code: str, expected: type[SatganError], remedy: str
+) -> None:
+    faulty_server[:] = [refusal(status, code)]
+    with pytest.raises(expected) as told:
+        open_store("s3://bucket/p").write("x", b"1")
+    assert "s3://bucket/p" in told.value.found
+    assert code in told.value.found
+    assert remedy in told.value.remedy
+
+
+def test_a_failure_that_passes_is_not_seen(faulty_server: list[Answer]) -> None:
+    faulty_server[:] = [refusal(503, "SlowDown"), breaking_after(10**6)]
+    assert open_store("s3://bucket/p").read("x") == BODY
+
+
+def test_an_address_that_does_not_answer_is_told(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setattr(store_module, "ATTEMPTS", 1)
+    for endpoint in (f"http://127.0.0.1:{port}", "no url"):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        with pytest.raises(StoreUnreachable, match=endpoint) as told:
+            open_store("s3://bucket/p").list()
+        assert "AWS_ENDPOINT_URL" in told.value.remedy
+
+
+def test_a_silent_server_is_given_up(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "ATTEMPTS", 1)
+    monkeypatch.setattr(store_module, "READ_TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(StoreUnreachable, match="timeout"):
+            open_store("s3://bucket/p").read("x")
+
+
+def test_missing_credentials_are_told(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(StoreForbidden, match="credentials") as told:
+        open_store(s3).list()
+    assert "AWS_PROFILE" in told.value.remedy
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(StoreForbidden, match="nobody"):
+        open_store(s3).list()
