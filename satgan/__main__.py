@@ -1,0 +1,231 @@
+"""The command line: `satgan VERB …`. Exit status 0 done, 1 failed, 2 the user's input was refused.
+
+Results go to stdout, progress and errors to stderr. Verbs import what they need when they are called.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from satgan import __version__
+from satgan.errors import ConfigError, SatganError, nearest
+
+
+class Verb(NamedTuple):
+    """A verb of the command line: words after it are parsed by its own parser."""
+
+    about: str
+    run: Callable[[Sequence[str]], None]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns the exit status."""
+    words = sys.argv[1:] if words is None else words
+    try:
+        _dispatch(words)
+    except SatganError as error:
+        print(f"satgan: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("\nsatgan: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our results has seen enough
+        sys.stderr.close()
+    return 0
+
+
+def _dispatch(words: Sequence[str]) -> None:
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+    elif words[0] == "--version":
+        print(f"satgan {__version__}")
+    elif words[0] == "tiles" and len(words) > 1 and words[1] in TILES_VERBS:
+        TILES_VERBS[words[1]].run(words[2:])
+    elif words[0] == "tiles" and words[1:2] in ([], ["-h"], ["--help"]):
+        print(_listed("usage: satgan tiles VERB …", TILES_VERBS))
+    elif words[0] == "tiles":
+        raise ConfigError(f"unknown verb: tiles {words[1]}", nearest(words[1], TILES_VERBS))
+    elif words[0] in VERBS:
+        VERBS[words[0]].run(words[1:])
+    else:
+        raise ConfigError(f"unknown verb: {words[0]}", nearest(words[0], [*VERBS, "tiles"]))
+
+
+def _overview() -> str:
+    tiles = {f"tiles {name}": verb for name, verb in TILES_VERBS.items()}
+    usage = "usage: satgan VERB …\n\nTrains a DCGAN on satellite tiles, on a laptop or on a Ray cluster."
+    return _listed(usage, tiles | VERBS) + "\n\n`satgan VERB --help` tells more."
+
+
+def _listed(head: str, verbs: dict[str, Verb]) -> str:
+    width = max(map(len, verbs))
+    return "\n".join([head, "", *(f"  {name:<{width}}  {verb.about}" for name, verb in verbs.items())])
+
+
+def _parser(verb: str, table: dict[str, Verb], prog: str) -> Any:
+    from satgan.options import Parser
+
+    return Parser(prog=prog, description=table[verb].about)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _print(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        for name, value in result.items():
+            print(f"{name.replace('_', ' ')}: {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_shown, value))
+    if isinstance(value, float):
+        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _train(words: Sequence[str]) -> None:
+    from satgan.options import add_config_options, config_from
+
+    parser = _parser("train", VERBS, "satgan train")
+    parser.add_argument("--dry-run", action="store_true", help="print the complete config and what it needs, and stop")
+    parser.add_argument("--json", action="store_true", help="results as JSON")
+    add_config_options(parser, words)
+    parsed = parser.parse_all(words)
+    config = config_from(parsed)
+
+    from satgan.train.progress import ProgressLine
+    from satgan.train.start import needs, prepare, start
+
+    if parsed.dry_run:
+        _dry_run(config, needs(config), parsed.json)
+        return
+    config, step = prepare(config, _say)
+    _say(_heading(needs(config)))
+    if step:
+        _say(f"resuming {config.train.name} after step {step} of {config.train.steps}")
+    line = ProgressLine()
+    try:
+        outcome = start(config, line)
+    finally:
+        line.close()
+    _print(outcome._asdict(), parsed.json)
+
+
+def _dry_run(config: Any, need: dict[str, Any], as_json: bool) -> None:
+    import yaml
+
+    tree = config.model_dump(mode="json")
+    if as_json:
+        print(json.dumps({"config": tree, "needs": need}, indent=2))
+    else:
+        print(yaml.safe_dump(tree, sort_keys=False))
+        print(_heading(need))
+
+
+def _heading(need: dict[str, Any]) -> str:
+    parameters = f"{need['generator_parameters']:,} + {need['discriminator_parameters']:,} parameters"
+    memory = f"{need['memory_bytes_per_lane'] / 1e6:,.0f} MB of memory a lane (estimate)"
+    disk = f"{need['checkpoint_bytes'] / 1e6:,.0f} MB a checkpoint"
+    return f"{parameters} · {need['tiles']:,} tiles · {need['flops']:.3g} FLOPs · {memory} · {disk}"
+
+
+def _describe(words: Sequence[str]) -> None:
+    from satgan.options import add_config_options, config_from
+
+    parser = _parser("describe", VERBS, "satgan describe")
+    parser.add_argument("--json", action="store_true", help="results as JSON")
+    add_config_options(parser, words)
+    parsed = parser.parse_all(words)
+    config = config_from(parsed)
+
+    from satgan.gan.describe import describe, table
+
+    described = describe(config)
+    print(json.dumps(described, indent=2) if parsed.json else table(described))
+
+
+def _sample(words: Sequence[str]) -> None:
+    parser = _parser("sample", VERBS, "satgan sample")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint or a run (its newest): folder or s3://")
+    parser.add_argument("--count", type=int, default=64, help="tiles to draw (default: 64)")
+    parser.add_argument("--out", default="samples", metavar="DIR", help="folder or s3:// prefix (default: samples)")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--grid", action="store_true", help="one sheet, grid.png, instead of a file each")
+    parser.add_argument("--raw", action="store_true", help="the generator as trained instead of the averaged one")
+    parsed = parser.parse_all(words)
+
+    from satgan.gallery.sample import sample
+
+    for url in sample(parsed.checkpoint, parsed.count, parsed.out, parsed.seed, parsed.grid, parsed.raw):
+        print(url)
+
+
+def _tiles_cut(words: Sequence[str]) -> None:
+    parser = _parser("cut", TILES_VERBS, "satgan tiles cut")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="rasters, or folders of them")
+    parser.add_argument("destination", metavar="DEST", help="tile set to make: folder or s3:// prefix")
+    parser.add_argument("--size", type=int, default=64, help="tile height and width [pixels] (default: 64)")
+    parser.add_argument("--stride", type=int, help="from tile to tile [pixels] (default: the size, no overlap)")
+    _finish_tiles(parser, words, "cut")
+
+
+def _tiles_pack(words: Sequence[str]) -> None:
+    parser = _parser("pack", TILES_VERBS, "satgan tiles pack")
+    parser.add_argument("source", metavar="SOURCE", help="folder or s3:// prefix of PNG or JPEG tiles")
+    parser.add_argument("destination", metavar="DEST", help="tile set to make: folder or s3:// prefix")
+    _finish_tiles(parser, words, "pack")
+
+
+def _finish_tiles(parser: Any, words: Sequence[str], name: str) -> None:
+    """What cut and pack have in common: the seed, --json, the call and its report."""
+    parser.add_argument("--seed", type=int, default=1234, help="of the global shuffle (default: 1234)")
+    parser.add_argument("--json", action="store_true", help="results as JSON")
+    given = vars(parser.parse_all(words))
+    as_json = given.pop("json")
+
+    from satgan.tiles import commands
+
+    report = getattr(commands, name)(**given)
+    _print({"tile_set": report.url, "accepted": report.accepted, "rejected": report.rejected}, as_json)
+
+
+def _tiles_show(words: Sequence[str]) -> None:
+    parser = _parser("show", TILES_VERBS, "satgan tiles show")
+    parser.add_argument("source", metavar="SET", help="tile set: folder or s3:// prefix")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="also draw a sheet of tiles into this PNG")
+    parser.add_argument("--json", action="store_true", help="results as JSON")
+    parsed = parser.parse_all(words)
+
+    from satgan.tiles import commands
+
+    about, tiles = commands.show(parsed.source)
+    if parsed.page:
+        from satgan.pictures.grid import grid_png
+        from satgan.tiles.store import open_store
+
+        open_store(str(parsed.page.parent)).write(parsed.page.name, grid_png(tiles, columns=8))
+    _print(about, parsed.json)
+
+
+TILES_VERBS = {
+    "cut": Verb("cut rasters into a tile set", _tiles_cut),
+    "pack": Verb("pack a folder of tiles into a tile set", _tiles_pack),
+    "show": Verb("show what a tile set holds", _tiles_show),
+}
+VERBS = {
+    "describe": Verb("layers, parameters, FLOPs and memory of a preset's networks", _describe),
+    "train": Verb("train, or resume; without --tiles on embedded NASA Blue Marble imagery", _train),
+    "sample": Verb("draw new tiles from a checkpoint", _sample),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

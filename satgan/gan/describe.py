@@ -1,0 +1,135 @@
+"""What a pair of networks costs, before anything is computed (S02): layers, parameters, FLOPs, memory."""
+
+from typing import Any, NamedTuple
+
+from satgan.config import Config, GanConfig
+from satgan.gan.networks import Discriminator, Generator, ladder
+from satgan.gan.weights import parameter_count
+
+BYTES_PER_NUMBER = 4
+
+
+class Layer(NamedTuple):
+    """One layer with weights. `flops` are of a forward pass per tile: two per multiplication."""
+
+    name: str
+    kind: str
+    output: str
+    parameters: int
+    flops: int
+
+
+def generator_layers(config: GanConfig) -> list[Layer]:
+    """The generator's layers; a batch norm's parameters stand with the layer it follows."""
+    stem_maps = config.stem**2 * config.filters[0]
+    norm = 2 if config.affine_norm else 0
+    layers = [
+        Layer(
+            "projection", f"dense {config.noise_size} > {stem_maps}", _shape(config.filters[0], config.stem),
+            config.noise_size * stem_maps + norm * config.filters[0], 2 * config.noise_size * stem_maps,
+        )
+    ]  # fmt: skip
+    for number, rung in enumerate(ladder(config)):
+        weights = rung.kernel_size**2 * rung.deep_filters * rung.shallow_filters
+        last = number == len(config.filters) - 1
+        extra = (config.biases + (0 if last else norm)) * rung.shallow_filters
+        kind = f"{rung.kernel_size}×{rung.kernel_size} transposed, stride {rung.stride}"
+        flops = 2 * weights * rung.small**2
+        shape = _shape(rung.shallow_filters, rung.large)
+        layers.append(Layer(f"convolution {number + 1}", kind, shape, weights + extra, flops))
+    return layers
+
+
+def discriminator_layers(config: GanConfig) -> list[Layer]:
+    """The discriminator's layers, the generator's ladder backwards."""
+    norm = 2 if config.affine_norm else 0
+    layers = []
+    for number, rung in enumerate(reversed(ladder(config))):
+        weights = rung.kernel_size**2 * rung.deep_filters * rung.shallow_filters
+        extra = (config.biases + (norm if number else 0)) * rung.deep_filters
+        kind = f"{rung.kernel_size}×{rung.kernel_size}, stride {rung.stride}"
+        flops = 2 * weights * rung.small**2
+        shape = _shape(rung.deep_filters, rung.small)
+        layers.append(Layer(f"convolution {number + 1}", kind, shape, weights + extra, flops))
+    inputs = config.stem**2 * config.filters[0]
+    for number, outputs in enumerate((*config.dense_head, 1)):
+        weights, bias = inputs * outputs, config.biases * outputs
+        layers.append(
+            Layer(f"dense {number + 1}", f"dense {inputs} > {outputs}", str(outputs), weights + bias, 2 * weights)
+        )
+        inputs = outputs
+    return layers
+
+
+def step_flops(config: Config) -> int:
+    """FLOPs of one step of one lane per real tile, on path B with the history's share counted in.
+
+    A backward pass costs twice its forward pass, once where only weights or only inputs need gradients. G updates
+    beyond the first make new fakes; the first uses those of the discriminator's update.
+    """
+    generator = sum(layer.flops for layer in generator_layers(config.gan))
+    discriminator = sum(layer.flops for layer in discriminator_layers(config.gan))
+    updates, history = config.recipe.generator_updates, config.recipe.history_share
+    learning = (2 + history) * 3 * discriminator
+    fooling = updates * (3 * generator + 2 * discriminator)
+    return round(learning + fooling)
+
+
+def memory_bytes(config: Config) -> dict[str, int]:
+    """What one worker with one lane holds while training, by part; activations are an estimate."""
+    generator = sum(layer.parameters for layer in generator_layers(config.gan))
+    discriminator = sum(layer.parameters for layer in discriminator_layers(config.gan))
+    tile = config.gan.channels * config.gan.size**2
+    number = 2 if config.train.precision == "bfloat16" else BYTES_PER_NUMBER
+    maps = sum(rung.deep_filters * rung.small**2 + rung.shallow_filters * rung.large**2 for rung in ladder(config.gan))
+    return {
+        "weights": BYTES_PER_NUMBER * (2 * generator + discriminator),
+        "gradients": BYTES_PER_NUMBER * (generator + discriminator),
+        "Adam moments": BYTES_PER_NUMBER * 2 * (generator + 3 * discriminator),
+        "history": number * tile * config.recipe.history_capacity,
+        # Each map is kept before and after its norm, in the generator and in the discriminator.
+        "activations": 4 * number * maps * config.train.lane_batch,
+    }
+
+
+def describe(config: Config) -> dict[str, Any]:
+    """Everything above as plain values, for people and for `--json`."""
+    networks = {
+        "generator": (generator_layers(config.gan), Generator),
+        "discriminator": (discriminator_layers(config.gan), Discriminator),
+    }
+    described: dict[str, Any] = {"preset": config.gan.preset}
+    for name, (layers, kind) in networks.items():
+        counted = parameter_count(kind(config.gan))
+        assert counted == sum(layer.parameters for layer in layers), f"{name}: the layer list is out of step"
+        flops = sum(layer.flops for layer in layers)
+        described[name] = {
+            "layers": [layer._asdict() for layer in layers], "parameters": counted, "flops_per_tile": flops,
+        }  # fmt: skip
+    memory = memory_bytes(config)
+    described["step_flops_per_tile"] = step_flops(config)
+    described["memory_bytes"] = memory | {"total": sum(memory.values())}
+    return described
+
+
+def _shape(filters: int, size: int) -> str:
+    return f"{filters} × {size} × {size}"
+
+
+def table(described: dict[str, Any]) -> str:
+    """`describe`'s result as text."""
+    lines = []
+    for name in ("generator", "discriminator"):
+        network = described[name]
+        lines.append(
+            f"{name}: {network['parameters']:,} parameters, {network['flops_per_tile'] / 1e6:,.1f} MFLOP a tile"
+        )
+        for layer in network["layers"]:
+            lines.append(
+                f"  {layer['name']:<14} {layer['kind']:<30} {layer['output']:<16} "
+                f"{layer['parameters']:>12,} {layer['flops'] / 1e6:>10,.1f} MFLOP"
+            )
+    lines.append(f"one step of the recipe: {described['step_flops_per_tile'] / 1e6:,.0f} MFLOP per real tile")
+    lines.append("memory of a worker with one lane while training (activations are an estimate):")
+    lines += [f"  {name:<14} {size / 1e6:>10,.1f} MB" for name, size in described["memory_bytes"].items()]
+    return "\n".join(lines)

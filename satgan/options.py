@@ -1,0 +1,104 @@
+"""The command line's options, made from the config tree: one name, one type, one text for each field."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from satgan.config import PRESETS, Config, load_config
+from satgan.errors import ConfigError, nearest
+
+SHORT_FORMS = {
+    "tiles.source": "--tiles", "train.store": "--store", "train.name": "--name", "train.seed": "--seed",
+    "train.workers": "--workers",
+}  # fmt: skip
+DEFAULT_PRESET = "demo"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises instead of exiting, takes no abbreviations and names the nearest known option."""
+
+    def __init__(self, **about: Any) -> None:
+        super().__init__(allow_abbrev=False, **about)
+
+    def error(self, message: str) -> NoReturn:
+        """Refuses the command line.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(message, f"see `{self.prog} --help`")
+
+    def parse_all(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parses all words.
+
+        Raises:
+            ConfigError: an unknown option, with the nearest known one, or a value that does not fit.
+        """
+        parsed, left = self.parse_known_args(words)
+        if left:
+            name = left[0].split("=")[0]
+            remedy = nearest(name, self._option_string_actions) if name.startswith("-") else f"see `{self.prog} --help`"
+            raise ConfigError(f"unknown argument {left[0]!r} for {self.prog}", remedy)
+        return parsed
+
+
+def add_config_options(parser: Parser, words: Sequence[str]) -> None:
+    """Adds PRESET, --config and an option per field of the config tree; help shows the defaults of the preset that
+    `words` names."""
+    parser.add_argument("preset", nargs="?", default=DEFAULT_PRESET, metavar="PRESET", help=", ".join(PRESETS))
+    parser.add_argument("--config", metavar="FILE", type=Path, help="YAML of options, between preset and options")
+    defaults = load_config(next((word for word in words if word in PRESETS), DEFAULT_PRESET))
+    for group, about in Config.model_fields.items():
+        kind: Any = about.annotation
+        section = parser.add_argument_group(group, (kind.__doc__ or "").split("\n")[0])
+        for field, info in kind.model_fields.items():
+            path = f"{group}.{field}"
+            names = [f"--{group}.{field.replace('_', '-')}", *([SHORT_FORMS[path]] if path in SHORT_FORMS else [])]
+            default = getattr(getattr(defaults, group), field)
+            section.add_argument(
+                *names, dest=path, default=argparse.SUPPRESS, metavar=_metavar(info), help=_help(info, default)
+            )
+
+
+def config_from(parsed: argparse.Namespace) -> Config:
+    """The config that preset, --config file and options make together, the later over the earlier.
+
+    Raises:
+        ConfigError: see `load_config`; or the file cannot be read.
+    """
+    given: dict[str, dict[str, Any]] = {}
+    for path, value in vars(parsed).items():
+        group, dot, field = path.partition(".")
+        if dot:
+            given.setdefault(group, {})[field] = value
+    return load_config(parsed.preset, _read_file(parsed.config), given)
+
+
+def _read_file(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"--config {path} cannot be read: {error}", "give a YAML file of options") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"--config {path} holds no groups of options", "write `train:` and below it `  steps: 2000`")
+    tree.pop("about", None)  # what a run's own config.yaml adds
+    return tree
+
+
+def _metavar(info: FieldInfo) -> str:
+    text = str(info.annotation)
+    for word, shown in (("Literal", ""), ("tuple", "N,N,…"), ("float", "X"), ("bool", "yes|no"), ("int", "N")):
+        if word in text:
+            return shown or "|".join(str(value) for value in getattr(info.annotation, "__args__", ()))
+    return "TEXT"
+
+
+def _help(info: FieldInfo, default: Any) -> str:
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    return f"{info.description} (default: {shown})".replace("%", "%%")

@@ -1,0 +1,244 @@
+"""Checkpoints: safetensors and JSON, named by step, whole or not there.
+
+checkpoints/step-00000500/
+    generator.safetensors       raw.* and average.*: weights and running statistics
+    discriminator.safetensors   weights and running statistics
+    optimizers.safetensors      {adam}.{exp_avg|exp_avg_sq}.{weight}, {adam}.step
+    history/lane-000.safetensors
+    state.json                  step, verdict, config, versions, sha256 of every file above
+    COMPLETE                    sha256 of state.json; written last
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from satgan.config import Config, load_config
+from satgan.errors import CheckpointError, ConfigError, CorruptData, StoreMissing
+from satgan.gan.balance import Verdict
+from satgan.gan.networks import Generator
+from satgan.gan.normalization import running_statistics, set_running_statistics
+from satgan.gan.pair import Pair, Player
+from satgan.gan.weights import named_views
+from satgan.tiles.store import Store
+from satgan.train import ranks
+from satgan.train.run_folder import versions
+
+FORMAT_VERSION = 1
+FOLDER = "checkpoints"
+STATE_NAME, COMPLETE_NAME, GENERATOR_NAME = "state.json", "COMPLETE", "generator.safetensors"
+Tensors = dict[str, Tensor]
+
+
+def name_of(step: int) -> str:
+    """Folder name of the checkpoint after `step` steps."""
+    return f"step-{step:08d}"
+
+
+def save_checkpoint(run: Store, pair: Pair, step: int, tile_set_digest: str) -> str:
+    """Writes the checkpoint after `step` steps; every worker calls it, worker 0 writes. Returns its key in `run`."""
+    key = f"{FOLDER}/{name_of(step)}"
+    filled = min(step, pair.config.recipe.history_capacity)
+    histories = ranks.gather_lanes([lane.history.tiles[:filled] for lane in pair.lanes], pair.config.train.lanes)
+    if histories is not None:
+        _write(run.child(key), _tensors(pair, histories), _state(pair, step, tile_set_digest))
+    ranks.barrier()
+    return key
+
+
+def complete_steps(run: Store) -> list[int]:
+    """Steps of the whole checkpoints of a run, ascending."""
+    ends = f"/{COMPLETE_NAME}"
+    keys = [key for key, _ in run.list(f"{FOLDER}/step-") if key.endswith(ends)]
+    return sorted(int(key.removesuffix(ends).rpartition("step-")[2]) for key in keys)
+
+
+def remove_old(run: Store, keep: int) -> None:
+    """Removes all but the newest `keep` checkpoints; COMPLETE goes first, so that none is ever half there."""
+    for step in complete_steps(run)[:-keep]:
+        folder = f"{FOLDER}/{name_of(step)}/"
+        run.delete(folder + COMPLETE_NAME)
+        for key, _ in run.list(folder):
+            run.delete(key)
+
+
+class Checkpoint:
+    """A checkpoint opened for reading: whole, and every file verified when it is read.
+
+    Args:
+        store: the checkpoint's own folder or prefix.
+
+    Raises:
+        CheckpointError: there is none, or it was written by another format.
+        CorruptData: state.json differs from what COMPLETE says.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        if not store.exists(COMPLETE_NAME):
+            raise CheckpointError(
+                f"no whole checkpoint in {store.url} (it has no file {COMPLETE_NAME})",
+                "give the folder of a checkpoint, like RUN/checkpoints/step-00000500, or of a run that has one",
+            )
+        raw = self._read(STATE_NAME)
+        self._verify(STATE_NAME, raw, store.read(COMPLETE_NAME).decode().strip())
+        self.state: dict[str, Any] = json.loads(raw)
+        if self.state["format_version"] != FORMAT_VERSION:
+            found = f"{store.url} has checkpoint format {self.state['format_version']}, this satgan reads 1"
+            raise CheckpointError(found, "read it with the satgan version that wrote it")
+
+    @property
+    def step(self) -> int:
+        """Steps that had been taken."""
+        return int(self.state["step"])
+
+    def config(self) -> Config:
+        """The config of the run that wrote it."""
+        tree = self.state["config"]
+        try:
+            return load_config(tree["gan"]["preset"], tree)
+        except ConfigError as error:
+            found = f"{self.store.url} has a config that is not known: {error.found}"
+            raise CheckpointError(found, error.remedy) from None
+
+    def generator(self, which: str) -> Generator:
+        """The `average` or the `raw` generator in evaluation mode, on the CPU."""
+        network = Generator(self.config().gan)
+        tensors = {
+            name.removeprefix(f"{which}."): tensor
+            for name, tensor in self.tensors(GENERATOR_NAME).items()
+            if name.startswith(f"{which}.")
+        }
+        network.load_state_dict(tensors)
+        return network.eval()
+
+    def tensors(self, name: str) -> Tensors:
+        """A safetensors file, verified."""
+        raw = self._read(name)
+        self._verify(name, raw, self.state["sha256"][name])
+        try:
+            return load(raw)
+        except SafetensorError as error:
+            raise CorruptData(f"{self.store.url}/{name} cannot be read: {error}", self._remedy()) from None
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return self.store.read(name)
+        except StoreMissing as error:
+            raise CorruptData(f"{self.store.url} lacks the file {name}", self._remedy()) from error
+
+    def _verify(self, name: str, raw: bytes, recorded: str) -> None:
+        found = hashlib.sha256(raw).hexdigest()
+        if found != recorded:
+            raise CorruptData(
+                f"{self.store.url}/{name} has {len(raw)} bytes with sha256 {found}, but {recorded} was recorded",
+                self._remedy(),
+            )
+
+    def _remedy(self) -> str:
+        return f"remove {self.store.url} and run the same command again: it goes on from the checkpoint before"
+
+
+@torch.no_grad()
+def restore(pair: Pair, checkpoint: Checkpoint) -> None:
+    """Puts a checkpoint's weights, Adams, statistics, histories and verdict into the pair."""
+    generators = checkpoint.tensors(GENERATOR_NAME)
+    _restore_player(pair.generator, {n.removeprefix("raw."): t for n, t in generators.items() if n.startswith("raw.")})
+    for name, view in named_views(pair.generator.network, pair.average):
+        view.copy_(generators[f"average.{name}"])
+    _restore_player(pair.discriminator, checkpoint.tensors("discriminator.safetensors"))
+    moments = checkpoint.tensors("optimizers.safetensors")
+    for player in (pair.generator, pair.discriminator):
+        for adam in player.adams:
+            _restore_adam(player, adam, moments)
+    for lane in pair.lanes:
+        kept = checkpoint.tensors(_history_name(lane.number))["tiles"]
+        lane.history.tiles[: len(kept)].copy_(kept)
+    pair.verdict = Verdict(*checkpoint.state["verdict"])
+
+
+def _tensors(pair: Pair, histories: list[Tensor]) -> dict[str, Tensors]:
+    """File name to tensors."""
+    averaged = pair.averaged_generator()
+    moments: Tensors = {}
+    for player in (pair.generator, pair.discriminator):
+        for adam in player.adams:
+            moments |= _adam_tensors(player, adam)
+    return {
+        GENERATOR_NAME: _prefixed("raw", _player_tensors(pair.generator)) | _prefixed("average", averaged.state_dict()),
+        "discriminator.safetensors": _player_tensors(pair.discriminator),
+        "optimizers.safetensors": moments,
+    } | {_history_name(lane): {"tiles": tiles} for lane, tiles in enumerate(histories)}
+
+
+def _state(pair: Pair, step: int, tile_set_digest: str) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "step": step,
+        "verdict": list(pair.verdict),
+        "tile_set": tile_set_digest,
+        "config_digest": pair.config.digest(),
+        "config": pair.config.model_dump(mode="json"),
+        "versions": versions(),
+    }
+
+
+def _write(store: Store, files: dict[str, Tensors], state: dict[str, Any]) -> None:
+    digests = {}
+    for name, tensors in files.items():
+        raw = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+        digests[name] = hashlib.sha256(raw).hexdigest()
+        store.write(name, raw)
+    text = json.dumps(state | {"sha256": digests}, indent=2).encode()
+    store.write(STATE_NAME, text)
+    store.write(COMPLETE_NAME, hashlib.sha256(text).hexdigest().encode())
+
+
+def _history_name(lane: int) -> str:
+    return f"history/lane-{lane:03d}.safetensors"
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _player_tensors(player: Player) -> Tensors:
+    set_running_statistics(player.network, player.running)
+    return dict(player.network.state_dict())
+
+
+def _restore_player(player: Player, tensors: Tensors) -> None:
+    player.network.load_state_dict(tensors)
+    player.running.copy_(running_statistics(player.network))
+
+
+def _adam_tensors(player: Player, adam: str) -> Tensors:
+    """An Adam that never stepped has no state, and none is written."""
+    state = player.adams[adam].state.get(player.weights, {})
+    if not state:
+        return {}
+    tensors = {
+        f"{adam}.{moment}.{name}": view
+        for moment in ("exp_avg", "exp_avg_sq")
+        for name, view in named_views(player.network, state[moment])
+    }
+    return tensors | {f"{adam}.step": state["step"]}
+
+
+def _restore_adam(player: Player, adam: str, tensors: Tensors) -> None:
+    optimizer = player.adams[adam]
+    optimizer.state.clear()
+    if f"{adam}.step" not in tensors:
+        return
+    state = {"step": tensors[f"{adam}.step"].to(player.weights.device)}
+    for moment in ("exp_avg", "exp_avg_sq"):
+        state[moment] = torch.empty_like(player.weights)
+        for name, view in named_views(player.network, state[moment]):
+            view.copy_(tensors[f"{adam}.{moment}.{name}"])
+    optimizer.state[player.weights] = state

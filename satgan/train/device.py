@@ -1,0 +1,69 @@
+"""What this machine computes with: device, precision, threads; and how a worker's lanes share it."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import torch
+
+from satgan.config import Config
+from satgan.gan.lane import Lane
+
+
+def usable_cores() -> int:
+    """Cores that training may use: one is left to the system where there are more than two (S28)."""
+    cores = len(os.sched_getaffinity(0))
+    return cores - 1 if cores > 2 else cores
+
+
+def training_device() -> torch.device:
+    """The GPU where there is one (S03), else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fast_precision() -> Literal["bfloat16", "float32"]:
+    """bfloat16 where the hardware multiplies it natively, else float32."""
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+
+
+def decide(config: Config) -> Config:
+    """The config with what it leaves to the machine decided, so that a resumed run computes the same way."""
+    train = config.train
+    precision = fast_precision() if train.precision == "auto" else train.precision
+    threads = train.threads_per_lane or max(1, usable_cores() // train.lanes)
+    decided = train.model_copy(update={"precision": precision, "threads_per_lane": threads})
+    return config.model_copy(update={"train": decided})
+
+
+class LaneRunner:
+    """Runs a worker's lanes: one after the other on a GPU, several at the same time on the cores of a CPU.
+
+    A lane is always computed by `threads_per_lane` threads, whoever computes it, so its last bits stay the same.
+
+    Args:
+        lanes: how many this worker has.
+        threads_per_lane: of PyTorch's.
+        device: where the networks are.
+        workers_here: workers that share this machine's cores.
+    """
+
+    def __init__(self, lanes: int, threads_per_lane: int, device: torch.device, workers_here: int) -> None:
+        torch.set_num_threads(threads_per_lane)
+        together = 1 if device.type == "cuda" else max(1, usable_cores() // (threads_per_lane * workers_here))
+        self._pool = ThreadPoolExecutor(min(lanes, together), "lane") if min(lanes, together) > 1 else None
+
+    def __call__(self, work: Callable[[Lane], None], lanes: Sequence[Lane]) -> None:
+        """`work(lane)` for each lane; returns when all are done, raises what the first failing one raised."""
+        if self._pool is None:
+            for lane in lanes:
+                work(lane)
+        else:
+            list(self._pool.map(work, lanes))
+
+    def close(self) -> None:
+        """Ends its threads."""
+        if self._pool is not None:
+            self._pool.shutdown()

@@ -1,0 +1,237 @@
+"""One run: stream > step > journal > checkpoint. The same function in this process and in every Ray Train worker."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from satgan.config import Config
+from satgan.gan.lane import Lane
+from satgan.gan.noise import Draws, draw
+from satgan.gan.pair import Pair
+from satgan.gan.step import train_step
+from satgan.tiles.pixels import augment_dihedral, to_unit_range
+from satgan.tiles.shards import TileSet, open_tile_set
+from satgan.tiles.stream import TileStream
+from satgan.train import ranks
+from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, remove_old, restore, save_checkpoint
+from satgan.train.device import LaneRunner, decide, training_device
+from satgan.train.film import Film
+from satgan.train.journal import Journal
+from satgan.train.progress import Progress
+from satgan.train.run_folder import RunFolder, write_config
+
+SPEED_STEPS = 100
+"""Steps over which tiles per second are averaged."""
+
+
+class Outcome(NamedTuple):
+    """Where a finished run's results lie (paths or s3:// urls), and how it went."""
+
+    run: str
+    step: int
+    checkpoint: str
+    grid: str
+    film: str | None
+    seconds: float
+    tiles_per_second: float
+    waited_share: float
+
+
+class Watch(NamedTuple):
+    """Who is told while a run goes on. Every worker calls `checkpoint`; worker 0 alone calls `progress`."""
+
+    progress: Callable[[Progress], None]
+    checkpoint: Callable[[int, str, dict[str, float]], None]
+
+
+def train_loop(config: Config, watch: Watch) -> Outcome | None:
+    """Trains until `train.steps`, from the newest whole checkpoint if there is one.
+
+    Args:
+        config: its tile set is packed; what it leaves to the machine is decided here and recorded.
+        watch: who is told.
+
+    Returns:
+        On worker 0 the outcome, on others None.
+    """
+    return _Run(config, watch).go()
+
+
+class _Run:
+    """The state of one worker's attempt at a run."""
+
+    def __init__(self, config: Config, watch: Watch) -> None:
+        config = decide(config)
+        source, threads = config.tiles.source, config.train.threads_per_lane
+        assert source is not None
+        assert threads is not None
+        self.config, self.watch, self.train = config, watch, config.train
+        self.folder = RunFolder(self.train.store, self.train.name)
+        self.tile_set: TileSet = open_tile_set(source)
+        self.device = training_device()
+        mine = ranks.lanes_of(ranks.rank(), ranks.world_size(), self.train.lanes)
+        here = ranks.workers_on_this_machine()
+        self.runner = LaneRunner(len(mine), threads, self.device, here)
+        self.pair = Pair(
+            config, mine, self.device, lambda messages: ranks.sum_over_lanes(messages, self.train.lanes), self.runner
+        )
+        self.start_step = self._resume()
+        self.first = ranks.rank() == 0
+        self.film = Film(self.folder.store, config)
+        self.paths: list[float] = []
+
+    def _resume(self) -> int:
+        steps = complete_steps(self.folder.store)
+        if not steps:
+            return 0
+        restore(self.pair, Checkpoint(self.folder.store.child(f"{FOLDER}/{name_of(steps[-1])}")))
+        return steps[-1]
+
+    def go(self) -> Outcome | None:
+        """The whole attempt."""
+        tiles, train = self.config.tiles, self.train
+        with ExitStack() as stack:
+            stack.callback(self.folder.close)
+            stack.callback(self.runner.close)
+            journal = stack.enter_context(Journal(self.folder, self.start_step)) if self.first else None
+            stream = stack.enter_context(
+                TileStream(
+                    self.tile_set,
+                    lanes=train.lanes,
+                    my_lanes=[lane.number for lane in self.pair.lanes],
+                    lane_batch=train.lane_batch,
+                    seed=train.seed,
+                    start_step=self.start_step,
+                    prefetch_steps=tiles.prefetch_steps,
+                    connections=tiles.connections,
+                    memory_megabytes=tiles.memory_megabytes,
+                )
+            )
+            clock = _Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
+            self._note_start(journal)
+            grid = key = ""
+            for step, batch in islice(stream, max(0, train.steps - self.start_step)):
+                numbers = self._step(step, batch, journal, clock, stream)
+                if (step + 1) % train.checkpoint_steps == 0 or step + 1 == train.steps:
+                    key, grid = self._checkpoint(step + 1, numbers, journal)
+                    self._show(step + 1, numbers, clock, at_checkpoint=True)
+            return self._end(journal, clock, stream, key, grid)
+
+    def _step(
+        self, step: int, batch: NDArray[np.uint8], journal: Journal | None, clock: "_Clock", stream: TileStream
+    ) -> dict[str, float]:
+        """One step, with what is due after it."""
+        self.pair.each(lambda lane: self._begin(lane, step, batch))
+        if journal and step == self.start_step == 0:
+            journal.event(0, "inputs", **self.film.show_inputs(self.pair.lanes[0].reals))
+        numbers = train_step(self.pair)
+        clock.tick(step + 1)
+        self.paths.append(numbers["path_a"])
+        if (step + 1) % self.train.film_steps == 0 and self.first:
+            self.film.add(self.pair.lanes[0].fakes[0])
+        if (step + 1) % self.train.log_steps == 0:
+            numbers |= self.pair.evaluate()
+            if journal:
+                journal.numbers(step + 1, numbers, clock.timing(stream.waited_seconds))
+        if (step + 1) % min(self.train.log_steps, 10) == 0:
+            self._show(step + 1, numbers, clock)
+        return numbers
+
+    def _begin(self, lane: Lane, step: int, batch: NDArray[np.uint8]) -> None:
+        draws = draw(self.config, step, lane.number)
+        tiles = torch.from_numpy(batch[self.pair.lanes.index(lane)]).to(self.device, non_blocking=True)
+        if self.config.tiles.augment == "dihedral":
+            tiles = augment_dihedral(tiles, draws.dihedral.to(self.device))
+        lane.begin(to_unit_range(tiles), _on(self.device, draws))
+
+    def _checkpoint(self, step: int, numbers: dict[str, float], journal: Journal | None) -> tuple[str, str]:
+        """Grid, strip, journal and checkpoint after `step` steps; their keys on worker 0."""
+        grid = ""
+        if journal:
+            grid = self.film.cut(step, self.pair.averaged_generator())
+            journal.event(step, "checkpoint", grid=grid)
+            journal.publish()
+        key = save_checkpoint(self.folder.store, self.pair, step, self.tile_set.digest)
+        if self.first:
+            remove_old(self.folder.store, self.train.keep_checkpoints)
+        self.watch.checkpoint(step, self.folder.place(key), numbers)
+        return key, grid
+
+    def _note_start(self, journal: Journal | None) -> None:
+        if journal:
+            if not self.start_step:
+                write_config(self.folder, self.config, self.tile_set.digest)
+            about = {"workers": ranks.world_size(), "device": str(self.device)}
+            journal.event(self.start_step, "resume" if self.start_step else "start", **about)
+
+    def _show(self, step: int, numbers: dict[str, float], clock: "_Clock", at_checkpoint: bool = False) -> None:
+        if self.first:
+            share = sum(self.paths) / len(self.paths)
+            real, fake, fooling = (numbers[f"{name}_loss_before"] for name in ("real", "fake", "generator"))
+            speed, left = clock.tiles_per_second(), clock.seconds_left()
+            told = Progress(step, self.train.steps, real, fake, fooling, share, speed, left, at_checkpoint)
+            self.watch.progress(told)
+
+    def _end(self, journal: Journal | None, clock: "_Clock", stream: TileStream, key: str, grid: str) -> Outcome | None:
+        if journal is None:
+            return None
+        if not key:  # the run was complete already
+            key, grid = f"{FOLDER}/{name_of(self.start_step)}", f"film/grid-{self.start_step:08d}.png"
+        film = self.film.develop()
+        journal.event(max(self.start_step, self.train.steps), "end", seconds=clock.seconds())
+        journal.publish()
+        place, seconds = self.folder.place, clock.seconds()
+        speed = clock.tiles() / seconds if seconds else 0.0
+        waited = stream.waited_seconds / seconds if seconds else 0.0
+        step = max(self.start_step, self.train.steps)
+        return Outcome(self.folder.url, step, place(key), place(grid), film and place(film), seconds, speed, waited)
+
+
+class _Clock:
+    """Time of an attempt: since its start, and over the last steps."""
+
+    def __init__(self, start_step: int, steps: int, tiles_per_step: int) -> None:
+        self._start_step, self._step, self._steps, self._tiles_per_step = start_step, start_step, steps, tiles_per_step
+        self._start = time.monotonic()
+        self._marks: list[tuple[int, float]] = [(start_step, self._start)]
+
+    def tick(self, step: int) -> None:
+        """A step has ended."""
+        self._step = step
+        self._marks = [*self._marks[-SPEED_STEPS:], (step, time.monotonic())]
+
+    def seconds(self) -> float:
+        """Since the attempt started."""
+        return time.monotonic() - self._start
+
+    def tiles(self) -> int:
+        """Real tiles taken in this attempt."""
+        return (self._step - self._start_step) * self._tiles_per_step
+
+    def tiles_per_second(self) -> float:
+        """Over the last steps."""
+        (first, then), (last, now) = self._marks[0], self._marks[-1]
+        return (last - first) * self._tiles_per_step / max(now - then, 1e-9)
+
+    def seconds_left(self) -> float:
+        """At the speed of the last steps."""
+        return (self._steps - self._step) * self._tiles_per_step / max(self.tiles_per_second(), 1e-9)
+
+    def timing(self, waited_seconds: float) -> dict[str, float]:
+        """For the journal."""
+        seconds = self.seconds()
+        return {
+            "seconds": seconds,
+            "tiles_per_second": self.tiles_per_second(),
+            "waited_share": waited_seconds / max(seconds, 1e-9),
+        }
+
+
+def _on(device: torch.device, draws: Draws) -> Draws:
+    return draws._replace(noise=draws.noise.to(device), history_pick=draws.history_pick.to(device))

@@ -1,0 +1,188 @@
+"""A run under Ray Train: several workers, one pair of networks. The only user of Ray in this room."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import ray
+import ray.train
+from ray.train import CheckpointUploadMode, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from satgan.config import Config
+from satgan.errors import InputError, SatganError
+from satgan.train.loop import Outcome, Watch, train_loop
+from satgan.train.progress import Progress
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+POLL_SECONDS = 0.5
+OBJECT_STORE_BYTES = 150 * 2**20
+"""Nothing large goes through Ray's object store."""
+RAY_FOLDER = ".ray"
+"""Where Ray Train keeps its own records, beside the runs."""
+
+
+class Noticeboard:
+    """A small actor on which worker 0 pins the newest progress, and from which the driver reads it."""
+
+    def __init__(self) -> None:
+        self._newest: Progress | None = None
+
+    def pin(self, progress: Progress) -> None:
+        """Worker 0 tells how far it is. A checkpoint's line is not lost behind the next one."""
+        if self._newest is None or not self._newest.at_checkpoint or progress.at_checkpoint:
+            self._newest = progress
+
+    def take(self) -> Progress | None:
+        """The newest progress that was not taken yet."""
+        newest, self._newest = self._newest, None
+        return newest
+
+
+def worker(about: dict[str, Any]) -> Any:
+    """What every worker runs; its arguments travelled as plain values."""
+    config, board = Config.model_validate(about["config"]), about["board"]
+    report = _reporter()
+    outcome = train_loop(config, Watch(progress=board.pin.remote, checkpoint=report))
+    return tuple(outcome) if outcome else None
+
+
+def _reporter() -> Callable[[int, str, dict[str, float]], None]:
+    """Tells Ray Train of a checkpoint that stands in the store already: nothing is uploaded a second time."""
+
+    def report(step: int, url: str, numbers: dict[str, float]) -> None:
+        ray.train.report(
+            {"step": step, "checkpoint_url": url, **numbers}, checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD
+        )
+
+    return report
+
+
+def launch(config: Config, show: Callable[[Progress], None]) -> Outcome:
+    """Trains on `train.workers` Ray Train workers, on the cluster that RAY_ADDRESS names or a local one.
+
+    Args:
+        config: as `start.prepare` gave it, with a number of workers from 1 to lanes.
+        show: called in this process with the newest progress.
+
+    Raises:
+        SatganError: what a worker raised, as it was.
+    """
+    workers = config.train.workers
+    assert workers
+    with _ray(workers) as gpus:
+        board = ray.remote(num_cpus=0)(Noticeboard).remote()
+        trainer = TorchTrainer(
+            worker,
+            train_loop_config={"config": config.model_dump(mode="json"), "board": board},
+            scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus),
+            run_config=_run_config(config),
+            torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
+        )
+        with _watching(board, show):
+            try:
+                result: Any = trainer.fit()
+            except ray.train.WorkerGroupError as error:
+                raise _own_error(error) from None
+    return Outcome(*result.return_value)
+
+
+@contextmanager
+def _ray(workers: int) -> Iterator[bool]:
+    """Ray for the time of a run; yields whether the workers get GPUs.
+
+    Raises:
+        InputError: the cluster has fewer GPUs than workers.
+    """
+    started = not ray.is_initialized()
+    if started and "RAY_ADDRESS" in os.environ:
+        ray.init(log_to_driver=False)
+    elif started:
+        cores = len(os.sched_getaffinity(0))
+        ray.init(
+            address="local", num_cpus=max(cores, workers + 1), include_dashboard=False, log_to_driver=False,
+            object_store_memory=OBJECT_STORE_BYTES, logging_level=logging.ERROR,
+        )  # fmt: skip
+    try:
+        gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+        if 0 < gpus < workers:
+            raise InputError(
+                f"{workers} workers, but the cluster has {gpus} GPU(s)", f"take --workers {gpus}, or add GPU nodes"
+            )
+        yield gpus > 0
+    finally:
+        if started:
+            ray.shutdown()
+
+
+@contextmanager
+def _watching(board: Any, show: Callable[[Progress], None]) -> Iterator[None]:
+    """Shows the newest progress until the block ends."""
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(POLL_SECONDS):
+            _show_newest(board, show)
+
+    watcher = threading.Thread(target=look, name="progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+        _show_newest(board, show)
+
+
+def _show_newest(board: Any, show: Callable[[Progress], None]) -> None:
+    try:
+        progress = ray.get(board.take.remote(), timeout=10)
+    except ray.exceptions.RayError:
+        return
+    if progress is not None:
+        show(progress)
+
+
+def _run_config(config: Config) -> RunConfig:
+    store = config.train.store
+    filesystem: FileSystem | None = None
+    if store.startswith("s3://"):
+        filesystem, store = _s3_filesystem(), store.removeprefix("s3://")
+    else:
+        store = os.path.abspath(store)
+    return RunConfig(
+        name=config.train.name,
+        storage_path=f"{store.rstrip('/')}/{RAY_FOLDER}",
+        storage_filesystem=filesystem,
+        failure_config=FailureConfig(max_failures=0),
+    )
+
+
+def _s3_filesystem() -> "FileSystem":
+    """S3 with timeouts and retries: pyarrow's default waits for ever on a server that falls silent."""
+    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    about: dict[str, Any] = {}
+    if endpoint:
+        scheme, _, host = endpoint.partition("://")
+        about = {"endpoint_override": host, "scheme": scheme}
+    return S3FileSystem(
+        connect_timeout=5, request_timeout=60, retry_strategy=AwsStandardS3RetryStrategy(max_attempts=10), **about
+    )
+
+
+def _own_error(error: "ray.train.WorkerGroupError") -> Exception:
+    """The worker's own SatganError where that is what failed it, else Ray's."""
+    for failure in error.worker_failures.values():
+        cause: BaseException | None = failure
+        while cause is not None:
+            if isinstance(cause, SatganError):
+                return cause
+            cause = getattr(cause, "cause", None) or cause.__cause__
+    return error

@@ -1,0 +1,144 @@
+"""A run's folder or prefix in the store: config.yaml, journal.jsonl, TensorBoard events, pictures, checkpoints."""
+
+import platform
+import subprocess
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import satgan
+from satgan.config import Config, load_config
+from satgan.errors import CheckpointError, ConfigError
+from satgan.tiles.store import FolderStore, Store, open_store
+
+CONFIG_NAME = "config.yaml"
+
+
+class RunFolder:
+    """Where one run lives.
+
+    Files that grow (journal, events) are written in `local`: the folder itself, or for a bucket a scratch folder
+    from which `publish` uploads them; a bucket cannot append.
+
+    Args:
+        store: url of the store.
+        name: of the run.
+    """
+
+    def __init__(self, store: str, name: str) -> None:
+        self.store: Store = open_store(store).child(name)
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        if isinstance(self.store, FolderStore):
+            self.local = Path(store) / name
+        else:
+            self._scratch = tempfile.TemporaryDirectory(prefix="satgan-")
+            self.local = Path(self._scratch.name)
+
+    @property
+    def url(self) -> str:
+        """Path or s3:// url of the run."""
+        return self.store.url
+
+    def place(self, key: str) -> str:
+        """Path or s3:// url of something in the run."""
+        return f"{self.url.rstrip('/')}/{key}"
+
+    def publish(self, key: str) -> None:
+        """Uploads a file that was written in `local`; nothing to do where that is the run's own folder."""
+        if self._scratch is not None:
+            self.store.upload(self.local / key, key)
+
+    def fetch(self, key: str) -> Path:
+        """The path in `local` of a file, brought there if the store has it."""
+        path = self.local / key
+        if self._scratch is not None and self.store.exists(key):
+            self.store.download(key, path)
+        return path
+
+    def close(self) -> None:
+        """Removes the scratch folder."""
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+
+def versions() -> dict[str, str]:
+    """What computes: satgan and its commit, Python, and the libraries that numbers depend on."""
+    found = {"satgan": satgan.__version__, "commit": _commit(), "python": platform.python_version()}
+    return found | {name: metadata.version(name) for name in ("torch", "numpy")}
+
+
+def write_config(folder: RunFolder, config: Config, tile_set_digest: str) -> None:
+    """Writes the complete config with versions and the tile set's digest."""
+    tree: dict[str, Any] = config.model_dump(mode="json")
+    about = {"versions": versions(), "tile_set": tile_set_digest}
+    text = yaml.safe_dump({**tree, "about": about}, sort_keys=False, allow_unicode=True)
+    folder.store.write(CONFIG_NAME, text.encode())
+
+
+def read_config(folder: RunFolder) -> tuple[Config, str] | None:
+    """The config that the run was started with and its tile set's digest; None where there is no run yet."""
+    if not folder.store.exists(CONFIG_NAME):
+        return None
+    place = folder.place(CONFIG_NAME)
+    try:
+        tree = yaml.safe_load(folder.store.read(CONFIG_NAME))
+        about = tree.pop("about")
+        return load_config(tree["gan"]["preset"], tree), str(about["tile_set"])
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ConfigError) as error:
+        remedy = "restore the file, or start under another --name"
+        raise CheckpointError(f"{place} is not a run's config ({error})", remedy) from None
+
+
+def check_same_run(folder: RunFolder, config: Config, tile_set_digest: str) -> Config | None:
+    """The config to resume with: the recorded one for all that numbers depend on, `config` for the rest.
+
+    What `config` leaves to the machine (precision, threads) is taken as recorded. None where there is no run yet.
+
+    Raises:
+        CheckpointError: the run was started with other numbers; every difference is listed.
+    """
+    recorded = read_config(folder)
+    if recorded is None:
+        return None
+    before, digest_before = recorded
+    train = config.train
+    precision = before.train.precision if train.precision == "auto" else train.precision
+    threads = train.threads_per_lane or before.train.threads_per_lane
+    resumed = config.model_copy(
+        update={"train": train.model_copy(update={"precision": precision, "threads_per_lane": threads})}
+    )
+    differences = _differences(before.numbers(), resumed.numbers())
+    if digest_before != tile_set_digest:
+        differences.append(f"tile set: {digest_before[:12]}… before, {tile_set_digest[:12]}… now")
+    if differences:
+        listed = "\n".join(f"  {line}" for line in differences)
+        raise CheckpointError(
+            f"{folder.url} was started with other settings:\n{listed}",
+            "give the former settings to resume it, or another --name to start a new run",
+        )
+    return resumed
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    return [
+        f"{group}.{field}: {before[group][field]} before, {now[group][field]} now"
+        for group in before
+        for field in before[group]
+        if before[group][field] != now[group][field]
+    ]
+
+
+def _commit() -> str:
+    """The commit of the source tree that runs, `-dirty` with changes, or `unknown` outside a checkout."""
+    root = Path(satgan.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return "unknown"
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return told.stdout.strip() or "unknown"

@@ -1,0 +1,118 @@
+"""From a config to a run: what is refused before it starts, where it runs, what it will need."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from satgan.config import Config
+from satgan.errors import CheckpointError, ConfigError, TilesError
+from satgan.gan.describe import describe
+from satgan.tiles.demo import demo_tile_set
+from satgan.tiles.shards import TileSet, open_or_pack
+from satgan.train.checkpoint import complete_steps
+from satgan.train.loop import Outcome, Watch, train_loop
+from satgan.train.progress import Progress
+from satgan.train.run_folder import CONFIG_NAME, RunFolder, check_same_run
+
+LOCAL_TILES = Path("runs") / "tiles"
+"""Where sets that satgan packs by itself are kept when the store is a bucket."""
+
+
+def prepare(config: Config, say: Callable[[str], None]) -> tuple[Config, int]:
+    """Opens or makes the tile set, compares with an earlier attempt, decides the number of workers.
+
+    Returns:
+        The complete config, and the step from which the run will go on (0: from the start).
+
+    Raises:
+        TilesError: no tiles, or of another size or channel count than the networks.
+        ConfigError: more workers than lanes.
+        CheckpointError: the run was started with other settings.
+    """
+    tile_set = _tile_set(config, say)
+    _check_tiles(config, tile_set)
+    config = config.model_copy(update={"tiles": config.tiles.model_copy(update={"source": tile_set.store.url})})
+    folder = RunFolder(config.train.store, config.train.name)
+    try:
+        resumed = check_same_run(folder, config, tile_set.digest)
+        steps = complete_steps(folder.store)
+        if steps and resumed is None:
+            found = f"{folder.url} has checkpoints but no {CONFIG_NAME}"
+            raise CheckpointError(found, f"restore {CONFIG_NAME}, or start under another --name")
+    finally:
+        folder.close()
+    return _with_workers(resumed or config), steps[-1] if steps else 0
+
+
+def start(config: Config, show: Callable[[Progress], None]) -> Outcome:
+    """Trains: in this process with `workers` 0, else under Ray Train.
+
+    Args:
+        config: as `prepare` gave it.
+        show: called with the newest progress.
+    """
+    if config.train.workers == 0:
+        outcome = train_loop(config, Watch(progress=show, checkpoint=lambda step, url, numbers: None))
+        assert outcome is not None
+        return outcome
+    from satgan.train.ray_job import launch
+
+    return launch(config, show)
+
+
+def needs(config: Config) -> dict[str, Any]:
+    """What a run will need (S02): parameters, FLOPs, memory, disk."""
+    described = describe(config)
+    tiles = config.train.steps * config.train.lanes * config.train.lane_batch
+    memory = described["memory_bytes"]
+    checkpoint = memory["weights"] + memory["Adam moments"] + memory["history"] * config.train.lanes
+    return {
+        "generator_parameters": described["generator"]["parameters"],
+        "discriminator_parameters": described["discriminator"]["parameters"],
+        "tiles": tiles,
+        "flops": described["step_flops_per_tile"] * tiles,
+        "memory_bytes_per_lane": memory["total"],
+        "checkpoint_bytes": checkpoint,
+    }
+
+
+def _tile_set(config: Config, say: Callable[[str], None]) -> TileSet:
+    store, seed = config.train.store, config.train.seed
+    packed = LOCAL_TILES if store.startswith("s3://") else Path(store) / "tiles"
+    if config.tiles.source is not None:
+        return open_or_pack(config.tiles.source, packed, seed)
+    if (config.gan.size, config.gan.channels) != (64, 3):
+        raise TilesError(
+            f"no tile set given, and the embedded Blue Marble set has 64×64 tiles of 3 channels, not "
+            f"{config.gan.size}×{config.gan.size} of {config.gan.channels}",
+            "give --tiles SET; make one with `satgan tiles cut` or `satgan tiles pack`",
+        )
+    say("tiles: NASA Blue Marble, embedded")
+    return demo_tile_set(packed, seed)
+
+
+def _check_tiles(config: Config, tile_set: TileSet) -> None:
+    manifest = tile_set.manifest
+    if (manifest.size, manifest.channels) != (config.gan.size, config.gan.channels):
+        raise TilesError(
+            f"{tile_set.store.url} has {manifest.size}×{manifest.size} tiles of {manifest.channels} channel(s), the "
+            f"networks make {config.gan.size}×{config.gan.size} of {config.gan.channels}",
+            f"take --gan.size {manifest.size} --gan.channels {manifest.channels}, or cut the tiles anew",
+        )
+    if manifest.tile_count < config.train.lanes:
+        raise TilesError(
+            f"{tile_set.store.url} has {manifest.tile_count} tile(s) for {config.train.lanes} lanes",
+            "give more tiles, or fewer lanes with --train.lanes",
+        )
+
+
+def _with_workers(config: Config) -> Config:
+    """Decides the number of workers where the config leaves it open: one per GPU, at most one per lane; else 1."""
+    import torch
+
+    train = config.train
+    workers = min(train.lanes, max(1, torch.cuda.device_count())) if train.workers is None else train.workers
+    if workers > train.lanes:
+        found = f"--workers {workers}, but the run has {train.lanes} lane(s)"
+        raise ConfigError(found, f"take --workers {train.lanes}, or more lanes with --train.lanes")
+    return config.model_copy(update={"train": train.model_copy(update={"workers": workers})})

@@ -1,0 +1,36 @@
+# Sourced by the other scripts: makes .venv with the pinned versions, once per change of pyproject.toml or
+# constraints.txt. `ensure_environment` gives what training needs, `ensure_environment dev` the tools as well.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
+    if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  echo "satgan needs Python 3.11 or newer; none was found. Install it, or set PYTHON to its path." >&2
+  return 1
+}
+
+ensure_environment() {
+  local extra="${1:+[$1]}" stamp python wanted
+  stamp=".venv/installed${1:+-$1}"
+  wanted=$(cat pyproject.toml constraints.txt satgan/__init__.py | cksum)
+  [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
+  echo "setting up .venv (pinned versions; once, a few minutes) …" >&2
+  if [ ! -x .venv/bin/python ]; then
+    python=$(find_python) || return 1
+    "$python" -m venv .venv || {
+      echo "could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2
+      return 1
+    }
+  fi
+  .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable ".$extra" || {
+    echo "the installation failed (see above); check the network and the free space, then run the same command again" >&2
+    return 1
+  }
+  echo "$wanted" >"$stamp"
+}
