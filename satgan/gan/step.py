@@ -48,5 +48,7 @@ def _read(pair: Pair, figures: torch.Tensor, path_a: bool) -> dict[str, float]:
             "lower --recipe.discriminator-learning-rate and --recipe.generator-learning-rate, or resume from an "
             "earlier checkpoint",
         )
+    if not pair.lanes[0].draws.history_turn:
+        del values["history_loss"]
     losses = {f"{name}_before": value for name, value in values.items() if name.endswith("loss")}
     return losses | pair.verdict._asdict() | {"path_a": float(path_a)}

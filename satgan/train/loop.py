@@ -16,8 +16,8 @@ from satgan.gan.noise import Draws, draw
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.tiles.pixels import augment_dihedral, to_unit_range
-from satgan.tiles.shards import TileSet, open_tile_set
 from satgan.tiles.stream import TileStream
+from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, remove_old, restore, save_checkpoint
 from satgan.train.device import LaneRunner, decide, training_device

@@ -8,7 +8,8 @@ from satgan.config import Config
 from satgan.errors import CheckpointError, ConfigError, TilesError
 from satgan.gan.describe import describe
 from satgan.tiles.demo import demo_tile_set
-from satgan.tiles.shards import TileSet, open_or_pack
+from satgan.tiles.images import open_or_pack
+from satgan.tiles.tile_set import TileSet
 from satgan.train.checkpoint import complete_steps
 from satgan.train.loop import Outcome, Watch, train_loop
 from satgan.train.progress import Progress

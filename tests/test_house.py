@@ -1,0 +1,111 @@
+"""The rules of the house (CONTRIBUTING.md): who may import whom, and where a library may be used."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS = (
+    ("errors", "randomness"),
+    ("config",),
+    ("tiles", "gan"),
+    ("judge", "doctor", "pictures"),
+    ("train",),
+    ("gallery", "cluster"),
+    ("options",),
+    ("__main__",),
+)
+"""A room imports only from floors above its own, and from itself."""
+
+HOMES = {
+    "boto3": ("satgan/tiles/store.py",),
+    "botocore": ("satgan/tiles/store.py",),
+    "rasterio": ("satgan/tiles/",),
+    "PIL": ("satgan/tiles/", "satgan/pictures/"),
+    "ray": ("satgan/train/ray_job.py", "satgan/cluster/", "tune/"),
+    "torch.distributed": ("satgan/train/ranks.py",),
+}
+"""Libraries with one place of use."""
+
+NOWHERE = ("pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
+"""Nothing is unpickled."""
+
+
+def imports(source: str) -> Iterator[str]:
+    """Every module that a source text imports, `from a import b` as a.b."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where a name comes from"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def floor(room: str) -> int:
+    """Number of a room's floor, 0 on top."""
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def breaches(path: str, source: str) -> list[str]:
+    """What in a file (path from the root) breaks the rules."""
+    found = []
+    for name in imports(source):
+        for library, homes in HOMES.items():
+            if (name == library or name.startswith(f"{library}.")) and not path.startswith(homes):
+                found.append(f"{path} imports {name}, which belongs in {', '.join(homes)}")
+        if name.split(".")[0] in NOWHERE:
+            found.append(f"{path} imports {name}: nothing is unpickled")
+        found += _room_breach(path, name)
+    return found
+
+
+def _room_breach(path: str, name: str) -> list[str]:
+    parts, imported = Path(path).with_suffix("").parts, name.split(".")
+    if parts[0] != "satgan" or imported[0] != "satgan" or len(imported) < 2 or imported[1] == "__version__":
+        return []
+    room, other = parts[1], imported[1]
+    if room == other or room == "__init__" or floor(other) < floor(room):
+        return []
+    return [f"{path} ({room}) imports {name}, which does not stand above it"]
+
+
+def sources() -> list[str]:
+    """Every source file of the package and the entry points, as a path from the root."""
+    return sorted(
+        str(path.relative_to(ROOT)) for folder in ("satgan", "tune", "bench") for path in (ROOT / folder).rglob("*.py")
+    )
+
+
+@pytest.mark.parametrize("path", sources())
+def test_a_file_keeps_the_import_rules(path: str) -> None:
+    assert breaches(path, (ROOT / path).read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("satgan/gan/step.py", "import boto3"),
+        ("satgan/gan/step.py", "from satgan.train import loop"),
+        ("satgan/gan/step.py", "from satgan.tiles.plan import LanePlan"),
+        ("satgan/train/loop.py", "import ray.train"),
+        ("satgan/train/loop.py", "import torch.distributed as dist"),
+        ("satgan/train/loop.py", "from satgan.gallery import sample"),
+        ("satgan/gallery/sample.py", "from PIL import Image"),
+        ("satgan/train/checkpoint.py", "import pickle"),
+    ],
+)
+def test_a_breach_is_seen(path: str, source: str) -> None:
+    assert len(breaches(path, source)) == 1
+
+
+@pytest.mark.parametrize("path", sources())
+def test_a_file_can_be_read_at_one_sitting(path: str) -> None:
+    lines = (ROOT / path).read_text().count("\n")
+    assert lines <= 300, f"{path} has {lines} lines: split it"
+
+
+def test_weights_are_never_loaded_by_torch() -> None:
+    for path in sources():
+        assert "torch.load" not in (ROOT / path).read_text(), f"{path}: torch.load can run code; use safetensors"
