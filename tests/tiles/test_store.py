@@ -1,9 +1,7 @@
 """Folders and buckets keep the same promises, and every failure has its name."""
 
-import os
 import pickle
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -142,17 +140,6 @@ def test_a_broken_write_leaves_the_old_object_and_no_other_name(tmp_path: Path) 
 def test_what_a_killed_writer_left_is_not_listed(tmp_path: Path) -> None:
     (tmp_path / f".x.1234{UNFINISHED_SUFFIX}").write_bytes(b"half")
     assert FolderStore(tmp_path).list() == []
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("mounting a tiny disk takes root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_is_told_and_left_clean(tiny_disk: Path, s3_prefix: str) -> None:
