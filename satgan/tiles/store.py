@@ -190,7 +190,7 @@ def _make_client(connections: int) -> "S3Client":
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=READ_TIMEOUT_SECONDS,
-        retries={"mode": "standard", "max_attempts": ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         max_pool_connections=connections,
     )
     return boto3.session.Session().client("s3", config=config)

@@ -3,6 +3,7 @@
 import pickle
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -137,6 +138,17 @@ def test_a_broken_write_leaves_the_old_object_and_no_other_name(tmp_path: Path) 
     assert store.read("x") == b"old"
 
 
+def test_a_reader_never_sees_half_an_object(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    wholes = [bytes([number]) * 2_000_000 for number in range(2)]
+    store.write("x", wholes[0])
+    with ThreadPoolExecutor(1) as threads:
+        for turn in range(20):
+            writing = threads.submit(store.write, "x", wholes[turn % 2])
+            while not writing.done():
+                assert store.read("x") in wholes
+
+
 def test_what_a_killed_writer_left_is_not_listed(tmp_path: Path) -> None:
     (tmp_path / f".x.1234{UNFINISHED_SUFFIX}").write_bytes(b"half")
     assert FolderStore(tmp_path).list() == []
@@ -261,7 +273,8 @@ def test_a_body_that_always_breaks_off_is_given_up(faulty_server: list[Answer]) 
         (404, "NoSuchBucket", StoreMissing, "AWS_ENDPOINT_URL"),
         (400, "AuthorizationHeaderMalformed", StoreMissing, "AWS_DEFAULT_REGION"),
         (416, "InvalidRange", CorruptData, "again"),
-        (507, "XMinioStorageFull", StoreFull, "space"),
+        (507, "InsufficientCapacity", StoreFull, "space"),
+        (400, "XMinioStorageFull", StoreFull, "space"),
         (403, "QuotaExceeded", StoreFull, "quota"),
         (503, "SlowDown", StoreUnreachable, "AWS_ENDPOINT_URL"),
         (500, "InternalError", StoreUnreachable, "AWS_ENDPOINT_URL"),
@@ -278,9 +291,13 @@ def test_refusals_have_their_names(
     assert remedy in told.value.remedy
 
 
-def test_a_failure_that_passes_is_not_seen(faulty_server: list[Answer]) -> None:
+def test_a_failure_that_passes_is_not_seen_and_attempts_are_counted(faulty_server: list[Answer]) -> None:
     faulty_server[:] = [refusal(503, "SlowDown"), breaking_after(10**6)]
     assert open_store("s3://bucket/p").read("x") == BODY
+    faulty_server[:] = [refusal(503, "SlowDown")] * 2 + [breaking_after(10**6)]
+    with pytest.raises(StoreUnreachable, match="SlowDown"):
+        open_store("s3://bucket/p").read("x")
+    assert len(faulty_server) == 1
 
 
 def test_an_address_that_does_not_answer_is_told(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,8 +316,10 @@ def test_a_silent_server_is_given_up(s3: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(store_module, "READ_TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        start_seconds = time.monotonic()
         with pytest.raises(StoreUnreachable, match="timeout"):
             open_store("s3://bucket/p").read("x")
+        assert time.monotonic() - start_seconds < 20
 
 
 def test_missing_credentials_are_told(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_what_cannot_be_cut_is_refused_before_work(tmp_path: Path) -> None:
         ([colour, grey], "set", 16, None, TilesError, "1 channels, other rasters have 3"),
         ([str(tmp_path / "none")], "set", 16, None, StoreMissing, "none"),
         ([str(tmp_path / "empty")], "set", 16, None, TilesError, "no rasters"),
-        ([colour], taken, 16, None, TilesError, "already holds a tile set"),
+        ([str(tmp_path / "none")], taken, 16, None, TilesError, "already holds a tile set"),
     ):
         with pytest.raises(error, match=words):
             cut(sources, str(tmp_path / destination), size, stride, seed=1)
