@@ -64,13 +64,15 @@ def discriminator_layers(config: GanConfig) -> list[Layer]:
 def step_flops(config: Config) -> int:
     """FLOPs of one step of one lane per real tile, on path B with the history's share counted in.
 
-    A backward pass costs twice its forward pass, once where only weights or only inputs need gradients. G updates
-    beyond the first make new fakes; the first uses those of the discriminator's update.
+    A backward pass costs twice its forward pass, once where only weights or only inputs need gradients: the tiles
+    need none when the discriminator learns, its weights none when the generator does. Generator updates beyond the
+    first make new fakes; the first uses those of the discriminator's update.
     """
     generator = sum(layer.flops for layer in generator_layers(config.gan))
-    discriminator = sum(layer.flops for layer in discriminator_layers(config.gan))
+    first, *others = (layer.flops for layer in discriminator_layers(config.gan))
+    discriminator = first + sum(others)
     updates, history = config.recipe.generator_updates, config.recipe.history_share
-    learning = (2 + history) * 3 * discriminator
+    learning = (2 + history) * (3 * discriminator - first)
     fooling = updates * (3 * generator + 2 * discriminator)
     return round(learning + fooling)
 

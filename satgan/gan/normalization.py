@@ -55,8 +55,7 @@ def statistics_size(network: nn.Module) -> int:
 
 def batch_statistics(network: nn.Module) -> Tensor:
     """Means and variances of the last batch, all layers in one float32 vector `[S]`."""
-    parts = [part for norm in _norms(network) for part in (norm.batch_mean, norm.batch_variance)]
-    return torch.cat(parts) if parts else torch.zeros(0)
+    return _joined(network, [part for norm in _norms(network) for part in (norm.batch_mean, norm.batch_variance)])
 
 
 def set_running_statistics(network: nn.Module, statistics: Tensor) -> None:
@@ -70,5 +69,9 @@ def set_running_statistics(network: nn.Module, statistics: Tensor) -> None:
 
 def running_statistics(network: nn.Module) -> Tensor:
     """The running averages as one vector laid out like `batch_statistics`."""
-    parts = [part for norm in _norms(network) for part in (norm.running_mean, norm.running_variance)]
-    return torch.cat(parts) if parts else torch.zeros(0)
+    return _joined(network, [part for norm in _norms(network) for part in (norm.running_mean, norm.running_variance)])
+
+
+def _joined(network: nn.Module, parts: list[Tensor]) -> Tensor:
+    """The parts in one new vector; an empty one where a network has no norms."""
+    return torch.cat(parts) if parts else torch.zeros(0, device=next(network.parameters()).device)

@@ -18,6 +18,9 @@ from satgan.train.run_folder import CONFIG_NAME, RunFolder, check_same_run
 LOCAL_TILES = Path("runs") / "tiles"
 """Where sets that satgan packs by itself are kept when the store is a bucket."""
 
+PACKING_SEED = 1234
+"""Of those sets, whatever the run's seed: runs of several seeds share one set."""
+
 
 def prepare(config: Config, say: Callable[[str], None]) -> tuple[Config, int]:
     """Opens or makes the tile set, compares with an earlier attempt, decides the number of workers.
@@ -78,10 +81,10 @@ def needs(config: Config) -> dict[str, Any]:
 
 
 def _tile_set(config: Config, say: Callable[[str], None]) -> TileSet:
-    store, seed = config.train.store, config.train.seed
+    store = config.train.store
     packed = LOCAL_TILES if store.startswith("s3://") else Path(store) / "tiles"
     if config.tiles.source is not None:
-        return open_or_pack(config.tiles.source, packed, seed)
+        return open_or_pack(config.tiles.source, packed, PACKING_SEED)
     if (config.gan.size, config.gan.channels) != (64, 3):
         raise TilesError(
             f"no tile set given, and the embedded Blue Marble set has 64×64 tiles of 3 channels, not "
@@ -89,7 +92,7 @@ def _tile_set(config: Config, say: Callable[[str], None]) -> TileSet:
             "give --tiles SET; make one with `satgan tiles cut` or `satgan tiles pack`",
         )
     say("tiles: NASA Blue Marble, embedded")
-    return demo_tile_set(packed, seed)
+    return demo_tile_set(packed, PACKING_SEED)
 
 
 def _check_tiles(config: Config, tile_set: TileSet) -> None:

@@ -1,0 +1,201 @@
+"""The command line as a user meets it: help, exit statuses, one clear message for bad input, nothing overwritten."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from satgan.__main__ import main
+from satgan.tiles.shards import pack
+from tests.train.conftest import made_tiles, make_config, run, threads_put_back, tile_set, weights_of
+
+__all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
+
+Satgan = Callable[..., tuple[int, str, str]]
+SMALL = (
+    "--gan.size", "16", "--gan.filters", "8,8", "--gan.noise-size", "6", "--train.steps", "4", "--train.lanes", "2",
+    "--train.lane-batch", "4", "--workers", "0", "--train.checkpoint-steps", "2", "--train.film-steps", "2",
+)  # fmt: skip
+
+
+@pytest.fixture
+def satgan(capsys: pytest.CaptureFixture[str]) -> Satgan:
+    """Runs `satgan WORDS…` in this process: exit status, stdout, stderr."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        status = main(words)
+        told = capsys.readouterr()
+        assert "Traceback" not in told.err
+        return status, told.out, told.err
+
+    return run
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_help_needs_no_heavy_imports() -> None:
+    code = (
+        "import sys; from satgan.__main__ import main; main(['--help']); "
+        "print(sorted({'torch', 'ray', 'numpy', 'boto3', 'rasterio', 'pydantic'} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.endswith("[]\n")
+    for verb in ("train", "sample", "describe", "tiles cut", "tiles pack", "tiles show"):
+        assert f"  {verb} " in told
+
+
+@pytest.mark.parametrize("verb", ["train", "sample", "describe", "tiles", "tiles cut", "tiles pack", "tiles show"])
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(SystemExit):  # argparse's own way of ending
+        assert main([*verb.split(), "--help"]) == 0
+    assert f"usage: satgan {verb}" in capsys.readouterr().out
+
+
+def test_train_help_lists_every_option_with_the_presets_default(capsys: pytest.CaptureFixture[str]) -> None:
+    from satgan.config import Config
+
+    with pytest.raises(SystemExit):
+        main(["train", "article", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    for group, about in Config.model_fields.items():
+        for field in about.annotation.model_fields:  # type: ignore[union-attr]
+            assert f"--{group}.{field.replace('_', '-')}" in told
+    assert "(default: 1024,512,256,128,64,64)" in told
+    assert "S31" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["trian"], "did you mean train?"),
+        (["tiles", "cutt"], "did you mean cut?"),
+        (["describe", "artcle"], "did you mean article?"),
+        (["train", "--train.stesp", "3"], "did you mean --train.steps?"),
+        (["train", "--train.steps", "many"], "train.steps = 'many'"),
+        (["train", "--gan.size", "70"], "size = 70"),
+        (["train", "--workers", "3"], "workers = 3"),
+        (["train", "--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["train", "--tiles", "nowhere", "--workers", "0"], "nowhere"),
+        (["tiles", "show", "nowhere"], "nowhere"),
+        (["tiles", "cut", "nowhere.tif", "dest"], "nowhere.tif"),
+        (["tiles", "pack", "nowhere", "dest"], "nowhere"),
+        (["tiles", "cut"], "satgan tiles cut --help"),
+        (["sample", "nowhere"], "nowhere"),
+        (["sample", "nowhere", "--count", "x"], "invalid int value"),
+        (["train", "--tiles", "gs://bucket/x", "--workers", "0"], "gs://"),
+    ],
+)
+def test_bad_input_is_refused_with_status_2(
+    satgan: Satgan, words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = satgan(*words)
+    assert (status, out) == (2, "")
+    assert told in err
+    assert "what to do:" in err
+    assert files(tmp_path) == {}
+
+
+def test_train_resume_and_sample(satgan: Satgan, tile_set: str, tmp_path: Path) -> None:
+    words = ("train", "demo", "--tiles", tile_set, "--store", str(tmp_path / "store"), "--json", *SMALL)
+    status, out, err = satgan(*words)
+    first = json.loads(out)
+    assert status == 0
+    assert first["step"] == 4
+    assert first["run"] == str(tmp_path / "store" / "demo")
+    for name in ("grid", "film"):
+        assert Path(first[name]).read_bytes().startswith(b"\x89PNG")
+    assert "resuming" not in err
+    status, out, err = satgan(*words, "--train.steps", "6")
+    assert (status, json.loads(out)["step"]) == (0, 6)
+    assert "resuming demo after step 4 of 6" in err
+    status, out, err = satgan("sample", first["run"], "--count", "3", "--out", str(tmp_path / "new"))
+    assert (status, len(out.splitlines())) == (0, 3)
+
+
+def test_a_finished_run_is_left_as_it_is(satgan: Satgan, tile_set: str, tmp_path: Path) -> None:
+    words = ("train", "demo", "--tiles", tile_set, "--store", str(tmp_path / "store"), "--json", *SMALL)
+    first = json.loads(satgan(*words)[1])
+    weights = weights_of(first["checkpoint"])
+    status, out, _ = satgan(*words)
+    again = json.loads(out)
+    assert status == 0
+    assert {name: again[name] for name in ("step", "checkpoint", "grid")} == {
+        name: first[name] for name in ("step", "checkpoint", "grid")
+    }
+    assert weights_of(first["checkpoint"]) == weights
+
+
+def test_other_settings_do_not_touch_a_run(satgan: Satgan, tile_set: str, tmp_path: Path) -> None:
+    words = ("train", "demo", "--tiles", tile_set, "--store", str(tmp_path), *SMALL)
+    assert satgan(*words)[0] == 0
+    before = files(tmp_path)
+    status, _, err = satgan(*words, "--recipe.beta1", "0.3")
+    assert status == 2
+    assert "recipe.beta1: 0.5 before, 0.3 now" in err
+    assert files(tmp_path) == before
+
+
+def test_dry_run_prints_the_complete_config_and_writes_nothing(
+    satgan: Satgan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = satgan("train", "article", "--dry-run", "--json", "--seed", "9")
+    told = json.loads(out)
+    assert (status, told["config"]["train"]["seed"]) == (0, 9)
+    assert told["needs"]["generator_parameters"] == 19_154_627
+    assert files(tmp_path) == {}
+
+
+def test_a_config_file_lies_between_preset_and_options(satgan: Satgan, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("train:\n  steps: 7\n  seed: 5\n")
+    status, out, _ = satgan("train", "--config", str(tmp_path / "mine.yaml"), "--seed", "6", "--dry-run", "--json")
+    train = json.loads(out)["config"]["train"]
+    assert (status, train["steps"], train["seed"], train["lanes"]) == (0, 7, 6, 2)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(32, 3), (16, 1)])
+def test_tiles_of_another_kind_are_refused(satgan: Satgan, tmp_path: Path, size: int, channels: int) -> None:
+    made = str(tmp_path / "set")
+    pack(made_tiles(40, size, channels), made, size=size, channels=channels, seed=1, source="made", cut={})
+    status, _, err = satgan("train", "--tiles", made, "--store", str(tmp_path / "runs"), *SMALL)
+    assert status == 2
+    assert f"{size}×{size} tiles of {channels} channel" in err
+    assert f"--gan.size {size} --gan.channels {channels}" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_more_lanes_than_tiles_is_refused(satgan: Satgan, tile_set: str, tmp_path: Path) -> None:
+    words = ("train", "--tiles", tile_set, "--store", str(tmp_path), *SMALL, "--train.lanes", "200")
+    status, _, err = satgan(*words)
+    assert status == 2
+    assert "150 tile(s) for 200 lanes" in err
+
+
+def test_a_truncated_shard_stops_the_run_with_one_message(satgan: Satgan, tmp_path: Path) -> None:
+    made = tmp_path / "set"
+    pack(made_tiles(), str(made), size=16, channels=3, seed=1, source="made", cut={})
+    shard = made / "shard-000000.npy"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    status, _, err = satgan("train", "--tiles", str(made), "--store", str(tmp_path / "runs"), *SMALL)
+    assert status != 0
+    assert "shard-000000.npy" in err
+    assert "what to do" in err
+
+
+def test_a_damaged_checkpoint_is_told_when_sampling(
+    satgan: Satgan, make_config: Callable[..., object], tmp_path: Path
+) -> None:
+    outcome = run(make_config())  # type: ignore[arg-type]
+    path = Path(outcome.checkpoint) / "generator.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    status, _, err = satgan("sample", outcome.run, "--out", str(tmp_path / "new"))
+    assert status == 1
+    assert "generator.safetensors" in err
+    assert "sha256" in err

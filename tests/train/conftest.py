@@ -1,0 +1,83 @@
+"""A small tile set and runs of a narrow pair of networks on it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from satgan.config import Config, load_config
+from satgan.randomness import Purpose, generator
+from satgan.tiles.shards import pack
+from satgan.train.loop import Outcome, Watch, train_loop
+
+MakeConfig = Callable[..., Config]
+TILES, SIZE = 150, 16
+
+
+@pytest.fixture(autouse=True)
+def threads_put_back() -> Iterator[None]:
+    """A run sets PyTorch's number of threads for the whole process."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def made_tiles(count: int = TILES, size: int = SIZE, channels: int = 3) -> Iterator[tuple[str, np.ndarray]]:
+    """Named noise tiles."""
+    for number in range(count):
+        stream = generator(5, Purpose.SAMPLE, step=number)
+        yield f"tile-{number}", stream.integers(0, 256, (size, size, channels), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def tile_set(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Path of a packed set of 150 tiles of 16×16×3."""
+    destination = str(tmp_path_factory.mktemp("tiles") / "set")
+    pack(made_tiles(), destination, size=SIZE, channels=3, seed=1, source="made", cut={})
+    return destination
+
+
+@pytest.fixture
+def make_config(tile_set: str, tmp_path: Path) -> MakeConfig:
+    """A run of width 8 with 4 lanes of 4 tiles; keywords override groups."""
+
+    def make(**groups: dict[str, Any]) -> Config:
+        base: dict[str, dict[str, Any]] = {
+            "tiles": {"source": tile_set, "connections": 2, "prefetch_steps": 2},
+            "gan": {"size": SIZE, "filters": "8,8", "noise_size": 6},
+            "recipe": {"history_capacity": 6, "history_share": 0.5, "path_threshold": 0.7},
+            "train": {
+                "store": str(tmp_path / "runs"), "name": "run", "steps": 12, "lanes": 4, "lane_batch": 4,
+                "workers": 0, "threads_per_lane": 1, "precision": "float32", "log_steps": 2, "film_steps": 3,
+                "checkpoint_steps": 5,
+            },
+        }  # fmt: skip
+        return load_config("demo", base, groups)
+
+    return make
+
+
+def run(config: Config) -> Outcome:
+    """Trains in this process."""
+    outcome = train_loop(config, Watch(progress=lambda progress: None, checkpoint=lambda step, url, numbers: None))
+    assert outcome is not None
+    return outcome
+
+
+def weights_of(checkpoint: str) -> dict[str, bytes]:
+    """Every file of a checkpoint but state.json and COMPLETE, which tell versions."""
+    folder = Path(checkpoint)
+    names = [path for path in sorted(folder.rglob("*.safetensors")) if path.is_file()]
+    assert len(names) >= 4
+    return {str(path.relative_to(folder)): path.read_bytes() for path in names}
+
+
+def journal_numbers(run_folder: str) -> list[tuple[int, dict[str, float]]]:
+    """The numbers of a local run's journal."""
+    import json
+
+    entries = [json.loads(line) for line in (Path(run_folder) / "journal.jsonl").read_text().splitlines()]
+    return [(entry["step"], entry["numbers"]) for entry in entries if "numbers" in entry]

@@ -1,0 +1,159 @@
+"""A run's numbers follow from its config and seed alone: not from workers, stops, prefetch or lanes at a time."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
+
+from satgan.config import Config
+from satgan.errors import CheckpointError, CorruptData
+from satgan.train import ranks
+from satgan.train.checkpoint import complete_steps
+from satgan.train.loop import Watch, train_loop
+from satgan.train.run_folder import RunFolder
+from satgan.train.start import prepare
+from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
+
+OPTIONS: list[dict[str, dict[str, Any]]] = [
+    {},
+    {"train": {"precision": "bfloat16"}},
+    {"recipe": {"history_share": 0.0}, "tiles": {"augment": "none"}},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_two_runs_of_one_config_are_bit_equal(make_config: MakeConfig, options: dict[str, Any]) -> None:
+    train = options.get("train", {})
+    outcomes = [run(make_config(**(options | {"train": train | {"name": name}}))) for name in ("first", "second")]
+    assert weights_of(outcomes[0].checkpoint) == weights_of(outcomes[1].checkpoint)
+    assert journal_numbers(outcomes[0].run) == journal_numbers(outcomes[1].run)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("stop", [1, 5, 7])
+def test_stop_and_resume_equals_uninterrupted(make_config: MakeConfig, options: dict[str, Any], stop: int) -> None:
+    train = options.get("train", {})
+    whole = run(make_config(**(options | {"train": train | {"name": "whole"}})))
+    run(make_config(**(options | {"train": train | {"name": "parts", "steps": stop}})))
+    parts = run(make_config(**(options | {"train": train | {"name": "parts"}})))
+    assert weights_of(whole.checkpoint) == weights_of(parts.checkpoint)
+    assert journal_numbers(whole.run) == journal_numbers(parts.run)
+
+
+def test_both_paths_and_the_history_were_walked(make_config: MakeConfig) -> None:
+    """What the tests of this file compare is worth comparing."""
+    numbers = [numbers for _, numbers in journal_numbers(run(make_config(train={"log_steps": 1})).run)]
+    assert {entry["path_a"] for entry in numbers} == {0.0, 1.0}
+    assert any("history_loss_before" in entry for entry in numbers)
+    assert any("history_loss_before" not in entry for entry in numbers)
+
+
+@pytest.mark.parametrize(
+    "speed", [{"prefetch_steps": 1, "connections": 1}, {"prefetch_steps": 7, "connections": 5, "memory_megabytes": 1}]
+)
+def test_how_tiles_are_fetched_changes_nothing(make_config: MakeConfig, speed: dict[str, int]) -> None:
+    usual = run(make_config(train={"name": "usual"}))
+    other = run(make_config(train={"name": "other"}, tiles=speed))
+    assert weights_of(usual.checkpoint) == weights_of(other.checkpoint)
+
+
+def test_lanes_at_the_same_time_change_nothing(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = []
+    for cores in (1, 4):
+        monkeypatch.setattr("satgan.train.device.usable_cores", lambda cores=cores: cores)
+        outcomes.append(run(make_config(train={"name": f"cores-{cores}", "precision": "bfloat16"})))
+    assert weights_of(outcomes[0].checkpoint) == weights_of(outcomes[1].checkpoint)
+
+
+def _worker(rank: int, workers: int, rendezvous: str, config: dict[str, Any]) -> None:
+    """One of several workers, as a launcher would start it."""
+    os.environ["LOCAL_WORLD_SIZE"] = str(workers)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=workers)
+    train_loop(Config.model_validate(config), Watch(progress=lambda _: None, checkpoint=lambda *_: None))
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_any_number_of_workers_ends_with_the_same_bits(make_config: MakeConfig, tmp_path: Path, precision: str) -> None:
+    """20 steps of 4 lanes by 1, 2 and 3 workers; the last resumes what 2 workers left at step 10."""
+    train = {"steps": 20, "checkpoint_steps": 10, "precision": precision}
+    alone = run(make_config(train=train | {"name": "alone"}))
+    for workers, name, steps in ((2, "two", 20), (2, "mixed", 10), (3, "mixed", 20)):
+        config = make_config(train=train | {"name": name, "steps": steps, "workers": workers})
+        arguments = (workers, str(tmp_path / f"meet-{name}-{steps}"), config.model_dump(mode="json"))
+        multiprocessing.spawn(_worker, arguments, nprocs=workers)
+    for name in ("two", "mixed"):
+        folder = Path(alone.run).parent / name
+        assert weights_of(alone.checkpoint) == weights_of(str(folder / "checkpoints" / "step-00000020"))
+        assert journal_numbers(alone.run) == journal_numbers(str(folder))
+
+
+def test_lanes_are_dealt_to_workers_once_each() -> None:
+    for lanes in range(1, 20):
+        for workers in range(1, lanes + 1):
+            dealt = [lane for worker in range(workers) for lane in ranks.lanes_of(worker, workers, lanes)]
+            assert sorted(dealt) == list(range(lanes))
+
+
+def test_messages_are_added_in_lane_order() -> None:
+    """Floating-point sums depend on their order; ours is that of the lanes."""
+    messages = [torch.tensor([value]) for value in (1e8, 1.0, -1e8, 1.0)]
+    assert ranks.sum_over_lanes(messages, 4).item() == 1.0
+
+
+def test_old_checkpoints_are_removed(make_config: MakeConfig) -> None:
+    config = make_config(train={"steps": 12, "checkpoint_steps": 2, "keep_checkpoints": 2})
+    outcome = run(config)
+    store = RunFolder(config.train.store, config.train.name).store
+    assert complete_steps(store) == [10, 12]
+    assert sorted(path.name for path in (Path(outcome.run) / "checkpoints").iterdir()) == [
+        "step-00000010",
+        "step-00000012",
+    ]
+
+
+def test_other_settings_are_refused_with_every_difference(make_config: MakeConfig) -> None:
+    run(make_config())
+    changed = make_config(recipe={"beta1": 0.4, "history_capacity": 6}, train={"seed": 3})
+    with pytest.raises(CheckpointError) as caught:
+        prepare(changed, lambda text: None)
+    for told in ("recipe.beta1: 0.5 before, 0.4 now", "train.seed: 1234 before, 3 now"):
+        assert told in str(caught.value)
+
+
+def test_what_the_machine_decided_is_kept_on_resume(make_config: MakeConfig) -> None:
+    run(make_config(train={"precision": "float32", "threads_per_lane": 1}))
+    config, step = prepare(make_config(train={"precision": "auto", "threads_per_lane": None}), lambda text: None)
+    assert (config.train.precision, config.train.threads_per_lane, step) == ("float32", 1, 12)
+
+
+@pytest.mark.parametrize("name", ["generator.safetensors", "history/lane-001.safetensors", "state.json"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "gone"])
+def test_a_damaged_checkpoint_is_named_and_nothing_is_overwritten(
+    make_config: MakeConfig, name: str, damage: str
+) -> None:
+    config = make_config()
+    path = Path(run(config).checkpoint) / name
+    raw = bytearray(path.read_bytes())
+    if damage == "flipped":
+        raw[len(raw) // 2] ^= 1
+    path.unlink() if damage == "gone" else path.write_bytes(raw[:-7] if damage == "truncated" else raw)
+    before = {p: p.read_bytes() for p in path.parent.rglob("*") if p.is_file()}
+    with pytest.raises(CorruptData, match=path.name):
+        run(make_config(train={"steps": 20}))
+    assert {p: p.read_bytes() for p in path.parent.rglob("*") if p.is_file()} == before
+
+
+def test_a_checkpoint_without_its_end_is_passed_over(make_config: MakeConfig) -> None:
+    """A kill while a checkpoint is written leaves it without COMPLETE: the one before counts."""
+    whole = run(make_config(train={"name": "whole"}))
+    outcome = run(make_config())
+    (Path(outcome.checkpoint) / "COMPLETE").unlink()
+    again = run(make_config())
+    assert again.checkpoint == outcome.checkpoint
+    assert weights_of(again.checkpoint) == weights_of(whole.checkpoint)
