@@ -192,7 +192,7 @@ def _finish_tiles(parser: Any, words: Sequence[str], name: str) -> None:
     given = vars(parser.parse_all(words))
     as_json = given.pop("json")
 
-    from satgan.tiles import commands
+    import satgan.tiles.commands as commands
 
     report = getattr(commands, name)(**given)
     _print({"tile_set": report.url, "accepted": report.accepted, "rejected": report.rejected}, as_json)
@@ -205,7 +205,7 @@ def _tiles_show(words: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="results as JSON")
     parsed = parser.parse_all(words)
 
-    from satgan.tiles import commands
+    import satgan.tiles.commands as commands
 
     about, tiles = commands.show(parsed.source)
     if parsed.page:

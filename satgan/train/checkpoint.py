@@ -53,13 +53,9 @@ def save_checkpoint(run: Store, pair: Pair, step: int, tile_set_digest: str) -> 
 
 
 def complete_steps(run: Store) -> list[int]:
-    """Steps of the whole checkpoints of a run, ascending; none where there is no such run."""
+    """Steps of the whole checkpoints of a run, ascending."""
     ends = f"/{COMPLETE_NAME}"
-    try:
-        listing = run.list(f"{FOLDER}/step-")
-    except StoreMissing:
-        return []
-    keys = [key for key, _ in listing if key.endswith(ends)]
+    keys = [key for key, _ in run.list(f"{FOLDER}/step-") if key.endswith(ends)]
     return sorted(int(key.removesuffix(ends).rpartition("step-")[2]) for key in keys)
 
 

@@ -10,6 +10,7 @@ import json
 from types import TracebackType
 from typing import Any
 
+from satgan.tiles.folder import folder_errors_told
 from satgan.train.run_folder import RunFolder
 
 JOURNAL_NAME = "journal.jsonl"
@@ -29,10 +30,10 @@ class Journal:
 
         self._folder = folder
         path = folder.fetch(JOURNAL_NAME)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = _lines_until(path.read_text() if path.exists() else "", start_step)
-        path.write_text("".join(kept))
-        self._file = path.open("a")
+        with folder_errors_told("write the journal", str(path)):
+            kept = _lines_until(path.read_text() if path.exists() else "", start_step)
+            path.write_text("".join(kept))
+            self._file = path.open("a")
         events = folder.local / EVENTS_FOLDER
         self._events = SummaryWriter(str(events), purge_step=start_step or None, max_queue=1000, flush_secs=30)
 
@@ -48,15 +49,15 @@ class Journal:
 
     def publish(self) -> None:
         """Brings what was noted to the run's folder."""
-        self._file.flush()
         self._events.flush()
         self._folder.publish(JOURNAL_NAME)
         for path in sorted((self._folder.local / EVENTS_FOLDER).iterdir()):
             self._folder.publish(f"{EVENTS_FOLDER}/{path.name}")
 
     def _write(self, entry: dict[str, Any]) -> None:
-        self._file.write(json.dumps(entry) + "\n")
-        self._file.flush()
+        with folder_errors_told("write the journal", self._file.name):
+            self._file.write(json.dumps(entry) + "\n")
+            self._file.flush()
 
     def __enter__(self) -> "Journal":
         return self

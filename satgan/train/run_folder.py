@@ -12,13 +12,14 @@ import yaml
 import satgan
 from satgan.config import Config, load_config
 from satgan.errors import CheckpointError, ConfigError
+from satgan.tiles.folder import folder_errors_told
 from satgan.tiles.store import FolderStore, Store, open_store
 
 CONFIG_NAME = "config.yaml"
 
 
 class RunFolder:
-    """Where one run lives.
+    """Where one run lives; a local folder is made if it is not there.
 
     Files that grow (journal, events) are written in `local`: the folder itself, or for a bucket a scratch folder
     from which `publish` uploads them; a bucket cannot append.
@@ -33,6 +34,8 @@ class RunFolder:
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if isinstance(self.store, FolderStore):
             self.local = Path(store) / name
+            with folder_errors_told("make the run's folder", str(self.local)):
+                self.local.mkdir(parents=True, exist_ok=True)
         else:
             self._scratch = tempfile.TemporaryDirectory(prefix="satgan-")
             self.local = Path(self._scratch.name)

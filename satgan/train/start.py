@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from satgan.config import Config
-from satgan.errors import CheckpointError, ConfigError, TilesError
+from satgan.errors import CheckpointError, TilesError
 from satgan.gan.describe import describe
 from satgan.tiles.demo import demo_tile_set
 from satgan.tiles.images import open_or_pack
@@ -30,12 +30,11 @@ def prepare(config: Config, say: Callable[[str], None]) -> tuple[Config, int]:
 
     Raises:
         TilesError: no tiles, or of another size or channel count than the networks.
-        ConfigError: more workers than lanes.
         CheckpointError: the run was started with other settings.
     """
     tile_set = _tile_set(config, say)
     _check_tiles(config, tile_set)
-    config = config.model_copy(update={"tiles": config.tiles.model_copy(update={"source": tile_set.store.url})})
+    config = _placed(config, tile_set.store.url)
     folder = RunFolder(config.train.store, config.train.name)
     try:
         resumed = check_same_run(folder, config, tile_set.digest)
@@ -45,7 +44,7 @@ def prepare(config: Config, say: Callable[[str], None]) -> tuple[Config, int]:
             raise CheckpointError(found, f"restore {CONFIG_NAME}, or start under another --name")
     finally:
         folder.close()
-    return _with_workers(resumed or config), steps[-1] if steps else 0
+    return resumed or config, steps[-1] if steps else 0
 
 
 def start(config: Config, show: Callable[[Progress], None]) -> Outcome:
@@ -110,13 +109,10 @@ def _check_tiles(config: Config, tile_set: TileSet) -> None:
         )
 
 
-def _with_workers(config: Config) -> Config:
-    """Decides the number of workers where the config leaves it open: one per GPU, at most one per lane; else 1."""
+def _placed(config: Config, source: str) -> Config:
+    """Notes where the tile set lies, and decides the number of workers: one per GPU, at most one per lane; else 1."""
     import torch
 
-    train = config.train
+    train, tiles = config.train, config.tiles.model_copy(update={"source": source})
     workers = min(train.lanes, max(1, torch.cuda.device_count())) if train.workers is None else train.workers
-    if workers > train.lanes:
-        found = f"--workers {workers}, but the run has {train.lanes} lane(s)"
-        raise ConfigError(found, f"take --workers {train.lanes}, or more lanes with --train.lanes")
-    return config.model_copy(update={"train": train.model_copy(update={"workers": workers})})
+    return config.model_copy(update={"tiles": tiles, "train": train.model_copy(update={"workers": workers})})

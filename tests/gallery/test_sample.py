@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from satgan.config import load_config
-from satgan.errors import CheckpointError, InputError
+from satgan.errors import CheckpointError, InputError, StoreMissing
 from satgan.gallery.sample import draw_tiles, open_checkpoint, sample, sample_noise
 from satgan.gan.networks import Generator, initialise
 from tests.train.conftest import MakeConfig, make_config, run, tile_set
@@ -66,7 +66,9 @@ def test_averaged_and_raw_generator_differ(trained: str) -> None:
 
 
 def test_what_cannot_be_sampled_is_refused(trained: str, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+    with pytest.raises(StoreMissing, match="nothing"):
         sample(str(tmp_path / "nothing"), 1, str(tmp_path), 0, False, False)
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+        sample(str(tmp_path), 1, str(tmp_path), 0, False, False)
     with pytest.raises(InputError, match="--count 0"):
         sample(trained, 0, str(tmp_path), 0, False, False)

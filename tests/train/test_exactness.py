@@ -1,5 +1,6 @@
 """A run's numbers follow from its config and seed alone: not from workers, stops, prefetch or lanes at a time."""
 
+import multiprocessing
 import os
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
 
 from satgan.config import Config
 from satgan.errors import CheckpointError, CorruptData
@@ -77,6 +77,17 @@ def _worker(rank: int, workers: int, rendezvous: str, config: dict[str, Any]) ->
     dist.destroy_process_group()
 
 
+def _spawn(arguments: tuple[int, str, dict[str, Any]], workers: int) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_worker, args=(rank, *arguments)) for rank in range(workers)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=120)
+        process.kill()
+    assert [process.exitcode for process in processes] == [0] * workers
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_any_number_of_workers_ends_with_the_same_bits(make_config: MakeConfig, tmp_path: Path, precision: str) -> None:
@@ -86,7 +97,7 @@ def test_any_number_of_workers_ends_with_the_same_bits(make_config: MakeConfig, 
     for workers, name, steps in ((2, "two", 20), (2, "mixed", 10), (3, "mixed", 20)):
         config = make_config(train=train | {"name": name, "steps": steps, "workers": workers})
         arguments = (workers, str(tmp_path / f"meet-{name}-{steps}"), config.model_dump(mode="json"))
-        multiprocessing.spawn(_worker, arguments, nprocs=workers)
+        _spawn(arguments, workers)
     for name in ("two", "mixed"):
         folder = Path(alone.run).parent / name
         assert weights_of(alone.checkpoint) == weights_of(str(folder / "checkpoints" / "step-00000020"))

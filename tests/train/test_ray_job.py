@@ -1,0 +1,109 @@
+"""Under Ray Train the numbers are those of one process, in a bucket as in a folder; errors come back as they were."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from satgan.errors import CorruptData, StoreForbidden, StoreMissing, StoreUnreachable, TilesError
+from satgan.gallery.sample import sample
+from satgan.tiles.shards import pack
+from satgan.tiles.store import open_store
+from satgan.train.progress import Progress
+from satgan.train.ray_job import launch
+from satgan.train.start import prepare, start
+from tests.train.conftest import MakeConfig, made_tiles, run, weights_of
+
+
+@pytest.fixture(scope="module")
+def local_ray(s3: str) -> Iterator[None]:
+    """A local Ray that inherits the way to the S3 server."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
+    yield
+    ray.shutdown()
+    patch.undo()
+
+
+def fetched(checkpoint: str, folder: Path) -> str:
+    """A checkpoint brought from a bucket into a folder."""
+    store = open_store(checkpoint)
+    for key, _ in store.list():
+        store.download(key, folder / key)
+    return str(folder)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_two_ray_workers_on_a_bucket_equal_one_process(
+    make_config: MakeConfig, local_ray: None, s3_prefix: str, tile_set: str, tmp_path: Path
+) -> None:
+    alone = run(make_config(train={"name": "alone"}))
+    pack(made_tiles(), f"{s3_prefix}/tiles", size=16, channels=3, seed=1, source="made", cut={})
+    bucket = {"store": f"{s3_prefix}/runs", "name": "two", "workers": 2}
+    tiles = {"source": f"{s3_prefix}/tiles"}
+    seen: list[Progress] = []
+    config, step = prepare(make_config(train=bucket | {"steps": 7}, tiles=tiles), lambda text: None)
+    assert step == 0
+    launch(config, seen.append)
+    assert seen[-1].step == 7
+    config, step = prepare(make_config(train=bucket | {"workers": 3}, tiles=tiles), lambda text: None)
+    assert step == 7
+    outcome = launch(config, seen.append)
+    assert outcome.run == f"{s3_prefix}/runs/two"
+    assert weights_of(fetched(outcome.checkpoint, tmp_path / "two")) == weights_of(alone.checkpoint)
+    (grid,) = sample(outcome.run, 4, f"{s3_prefix}/new", seed=0, grid=True, raw=False)
+    assert open_store(s3_prefix).read("new/grid.png").startswith(b"\x89PNG")
+    assert grid == f"{s3_prefix}/new/grid.png"
+    assert open_store(outcome.run).read("journal.jsonl").count(b'"numbers"') == 6
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_worker_raised_comes_back_as_it_was(make_config: MakeConfig, local_ray: None, tmp_path: Path) -> None:
+    made = tmp_path / "set"
+    pack(made_tiles(), str(made), size=16, channels=3, seed=1, source="made", cut={})
+    shard = made / "shard-000000.npy"
+    raw = bytearray(shard.read_bytes())
+    raw[5_000] ^= 1
+    shard.write_bytes(raw)
+    config = make_config(tiles={"source": str(made)}, train={"workers": 1})
+    with pytest.raises(CorruptData, match=r"shard-000000\.npy"):
+        launch(config, lambda progress: None)
+
+
+def test_one_process_on_a_bucket_equals_a_folder(make_config: MakeConfig, s3_prefix: str, tmp_path: Path) -> None:
+    alone = run(make_config(train={"name": "alone"}))
+    pack(made_tiles(), f"{s3_prefix}/tiles", size=16, channels=3, seed=1, source="made", cut={})
+    for steps in (5, 12):
+        train = {"store": f"{s3_prefix}/runs", "steps": steps}
+        config, _ = prepare(make_config(train=train, tiles={"source": f"{s3_prefix}/tiles"}), lambda text: None)
+        outcome = start(config, lambda progress: None)
+    assert weights_of(fetched(outcome.checkpoint, tmp_path / "fetched")) == weights_of(alone.checkpoint)
+    keys = {key.split("/")[0] for key, _ in open_store(outcome.run).list()}
+    assert keys == {"config.yaml", "journal.jsonl", "tensorboard", "inputs.png", "film", "film.png", "checkpoints"}
+
+
+def test_a_bucket_that_is_missing_forbidden_or_away_is_named(
+    make_config: MakeConfig, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises((StoreMissing, TilesError), match="no-such-bucket"):
+        prepare(make_config(tiles={"source": "s3://no-such-bucket/set"}), lambda text: None)
+    with pytest.raises(StoreMissing, match="no-such-bucket"):
+        prepare(make_config(train={"store": "s3://no-such-bucket/runs"}), lambda text: None)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(StoreForbidden, match="AWS_PROFILE"):
+        prepare(make_config(train={"store": f"{s3}/runs"}), lambda text: None)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        with pytest.raises(StoreUnreachable, match="AWS_ENDPOINT_URL"):
+            prepare(make_config(train={"store": f"{s3}/runs"}), lambda text: None)
