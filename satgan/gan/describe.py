@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from satgan.config import Config, GanConfig
+from satgan.gan.history import history_slots
 from satgan.gan.networks import Discriminator, Generator, ladder
 from satgan.gan.weights import parameter_count
 
@@ -88,7 +89,7 @@ def memory_bytes(config: Config) -> dict[str, int]:
         "weights": BYTES_PER_NUMBER * (2 * generator + discriminator),
         "gradients": BYTES_PER_NUMBER * (generator + discriminator),
         "Adam moments": BYTES_PER_NUMBER * 2 * (generator + 3 * discriminator),
-        "history": number * tile * config.recipe.history_capacity,
+        "history": number * tile * history_slots(config),
         # Each map is kept before and after its norm, in the generator and in the discriminator.
         "activations": 4 * number * maps * config.train.lane_batch,
     }

@@ -3,6 +3,13 @@
 import torch
 from torch import Tensor
 
+from satgan.config import Config
+
+
+def history_slots(config: Config) -> int:
+    """Past fakes that a lane keeps; none where no step trains on them."""
+    return config.recipe.history_capacity if config.recipe.history_share else 0
+
 
 class History:
     """A fixed number of slots for tiles `[C, S, S]` in [-1, 1].

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd import backward
 
 from satgan.config import Config
-from satgan.gan.history import History
+from satgan.gan.history import History, history_slots
 from satgan.gan.losses import called_fake_loss, called_real_loss
 from satgan.gan.networks import Discriminator, Generator
 from satgan.gan.noise import Draws
@@ -69,7 +69,7 @@ class Lane:
         self.generator, self.discriminator = generator, discriminator
         self.to_generator, self.to_discriminator = Message(generator), Message(discriminator)
         shape = (config.gan.channels, config.gan.size, config.gan.size)
-        self.history = History(config.recipe.history_capacity, shape, dtype, device)
+        self.history = History(history_slots(config), shape, dtype, device)
         self.reals = self.fakes = torch.empty(0)
         self.draws: Draws
 
@@ -120,9 +120,10 @@ class Lane:
         message.statistics.copy_(batch_statistics(self.generator))
 
     def keep_one(self) -> None:
-        """One fake of this step enters the history (S34); the step's tensors are let go (S14)."""
-        self.history.put(self.draws.slot, self.fakes[self.draws.keep].detach())
+        """One fake of this step enters the history, if there is one (S34); the step's graph is let go (S14)."""
         self.fakes = self.fakes.detach()
+        if len(self.history.tiles):
+            self.history.put(self.draws.slot, self.fakes[self.draws.keep])
 
     @torch.no_grad()
     def evaluate(self) -> Tensor:

@@ -41,13 +41,22 @@ def name_of(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def save_checkpoint(run: Store, pair: Pair, step: int, tile_set_digest: str) -> str:
-    """Writes the checkpoint after `step` steps; every worker calls it, worker 0 writes. Returns its key in `run`."""
+def save_checkpoint(run: Store, pair: Pair, averaged: Generator | None, step: int, tile_set_digest: str) -> str:
+    """Writes the checkpoint after `step` steps; every worker calls it, worker 0 writes. Returns its key in `run`.
+
+    Args:
+        run: the run's folder.
+        pair: after that step.
+        averaged: on worker 0 `pair.averaged_generator()`, which the caller has for the grid anyway.
+        step: steps taken.
+        tile_set_digest: identity of the tile set.
+    """
     key = f"{FOLDER}/{name_of(step)}"
-    filled = min(step, pair.config.recipe.history_capacity)
-    histories = ranks.gather_lanes([lane.history.tiles[:filled] for lane in pair.lanes], pair.config.train.lanes)
-    if histories is not None:
-        _write(run.child(key), _tensors(pair, histories), _state(pair, step, tile_set_digest))
+    filled = [lane.history.tiles[:step] for lane in pair.lanes]
+    histories = ranks.gather_lanes(filled, pair.config.train.lanes)
+    if averaged is not None:
+        assert histories is not None
+        _write(run.child(key), _tensors(pair, averaged, histories), _state(pair, step, tile_set_digest))
     ranks.barrier()
     return key
 
@@ -163,9 +172,8 @@ def restore(pair: Pair, checkpoint: Checkpoint) -> None:
     pair.verdict = Verdict(*checkpoint.state["verdict"])
 
 
-def _tensors(pair: Pair, histories: list[Tensor]) -> dict[str, Tensors]:
+def _tensors(pair: Pair, averaged: Generator, histories: list[Tensor]) -> dict[str, Tensors]:
     """File name to tensors."""
-    averaged = pair.averaged_generator()
     moments: Tensors = {}
     for player in (pair.generator, pair.discriminator):
         for adam in player.adams:

@@ -11,10 +11,14 @@ from satgan.config import Config
 from satgan.gan.lane import Lane
 
 
+def cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def usable_cores() -> int:
     """Cores that training may use: one is left to the system where there are more than two (S28)."""
-    cores = len(os.sched_getaffinity(0))
-    return cores - 1 if cores > 2 else cores
+    return cores() - 1 if cores() > 2 else cores()
 
 
 def training_device() -> torch.device:

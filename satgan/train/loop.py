@@ -153,11 +153,12 @@ class _Run:
     def _checkpoint(self, step: int, numbers: dict[str, float], journal: Journal | None) -> tuple[str, str]:
         """Grid, strip, journal and checkpoint after `step` steps; their keys on worker 0."""
         grid = ""
-        if journal:
-            grid = self.film.cut(step, self.pair.averaged_generator())
+        averaged = self.pair.averaged_generator() if self.first else None
+        if journal and averaged:
+            grid = self.film.cut(step, averaged)
             journal.event(step, "checkpoint", grid=grid)
             journal.publish()
-        key = save_checkpoint(self.folder.store, self.pair, step, self.tile_set.digest)
+        key = save_checkpoint(self.folder.store, self.pair, averaged, step, self.tile_set.digest)
         if self.first:
             remove_old(self.folder.store, self.train.keep_checkpoints)
         self.watch.checkpoint(step, self.folder.place(key), numbers)

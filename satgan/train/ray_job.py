@@ -14,6 +14,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from satgan.config import Config
 from satgan.errors import InputError, SatganError
+from satgan.train.device import cores
 from satgan.train.loop import Outcome, Watch, train_loop
 from satgan.train.progress import Progress
 
@@ -103,9 +104,8 @@ def _ray(workers: int) -> Iterator[bool]:
     if started and "RAY_ADDRESS" in os.environ:
         ray.init(log_to_driver=False)
     elif started:
-        cores = len(os.sched_getaffinity(0))
         ray.init(
-            address="local", num_cpus=max(cores, workers + 1), include_dashboard=False, log_to_driver=False,
+            address="local", num_cpus=max(cores(), workers + 1), include_dashboard=False, log_to_driver=False,
             object_store_memory=OBJECT_STORE_BYTES, logging_level=logging.ERROR,
         )  # fmt: skip
     try:
@@ -153,8 +153,6 @@ def _run_config(config: Config) -> RunConfig:
     filesystem: FileSystem | None = None
     if store.startswith("s3://"):
         filesystem, store = _s3_filesystem(), store.removeprefix("s3://")
-    else:
-        store = os.path.abspath(store)
     return RunConfig(
         name=config.train.name,
         storage_path=f"{store.rstrip('/')}/{RAY_FOLDER}",

@@ -110,9 +110,15 @@ def _check_tiles(config: Config, tile_set: TileSet) -> None:
 
 
 def _placed(config: Config, source: str) -> Config:
-    """Notes where the tile set lies, and decides the number of workers: one per GPU, at most one per lane; else 1."""
+    """Notes where tile set and store lie, whatever folder a worker runs in, and decides the number of workers: one
+    per GPU, at most one per lane; else 1."""
     import torch
 
-    train, tiles = config.train, config.tiles.model_copy(update={"source": source})
+    train, tiles = config.train, config.tiles.model_copy(update={"source": _absolute(source)})
     workers = min(train.lanes, max(1, torch.cuda.device_count())) if train.workers is None else train.workers
-    return config.model_copy(update={"tiles": tiles, "train": train.model_copy(update={"workers": workers})})
+    decided = train.model_copy(update={"workers": workers, "store": _absolute(train.store)})
+    return config.model_copy(update={"tiles": tiles, "train": decided})
+
+
+def _absolute(url: str) -> str:
+    return url if "://" in url else str(Path(url).absolute())

@@ -65,14 +65,19 @@ def test_two_ray_workers_on_a_bucket_equal_one_process(
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_what_a_worker_raised_comes_back_as_it_was(make_config: MakeConfig, local_ray: None, tmp_path: Path) -> None:
-    made = tmp_path / "set"
+def test_what_a_worker_raised_comes_back_as_it_was(
+    make_config: MakeConfig, local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With relative paths, which mean another folder to a worker."""
+    monkeypatch.chdir(tmp_path)
+    made = Path("set")
     pack(made_tiles(), str(made), size=16, channels=3, seed=1, source="made", cut={})
     shard = made / "shard-000000.npy"
     raw = bytearray(shard.read_bytes())
     raw[5_000] ^= 1
     shard.write_bytes(raw)
-    config = make_config(tiles={"source": str(made)}, train={"workers": 1})
+    config = make_config(tiles={"source": str(made)}, train={"workers": 1, "store": "runs"})
+    config, _ = prepare(config, lambda text: None)
     with pytest.raises(CorruptData, match=r"shard-000000\.npy"):
         launch(config, lambda progress: None)
 
