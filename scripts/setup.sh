@@ -16,10 +16,13 @@ find_python() {
 }
 
 ensure_environment() {
-  local extra="${1:+[$1]}" stamp python wanted
+  local extra="${1:+[$1]}" stamp installed python wanted
   stamp=".venv/installed${1:+-$1}"
   wanted=$(cat pyproject.toml constraints.txt satgan/__init__.py | cksum)
-  [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
+  # What has the tools has the rest.
+  for installed in "$stamp" .venv/installed-dev; do
+    [ "$(cat "$installed" 2>/dev/null)" = "$wanted" ] && return
+  done
   echo "setting up .venv (pinned versions; once, a few minutes) …" >&2
   if [ ! -x .venv/bin/python ]; then
     python=$(find_python) || return 1

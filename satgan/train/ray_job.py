@@ -100,6 +100,7 @@ def _ray(workers: int) -> Iterator[bool]:
     Raises:
         InputError: the cluster has fewer GPUs than workers.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent behind the user's back
     started = not ray.is_initialized()
     if started and "RAY_ADDRESS" in os.environ:
         ray.init(log_to_driver=False)

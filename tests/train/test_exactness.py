@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import torch.distributed as dist
 
 from satgan.config import Config
 from satgan.errors import CheckpointError, CorruptData
+from satgan.gan.noise import draw
+from satgan.tiles.stream import TileStream
+from satgan.tiles.tile_set import open_tile_set
 from satgan.train import ranks
 from satgan.train.checkpoint import complete_steps
 from satgan.train.loop import Watch, train_loop
@@ -102,6 +106,28 @@ def test_any_number_of_workers_ends_with_the_same_bits(make_config: MakeConfig, 
         folder = Path(alone.run).parent / name
         assert weights_of(alone.checkpoint) == weights_of(str(folder / "checkpoints" / "step-00000020"))
         assert journal_numbers(alone.run) == journal_numbers(str(folder))
+
+
+def _global_batches(config: Config, workers: int) -> list[tuple[int, int, bytes, str]]:
+    """(step, lane, tiles, draws) of steps 3 to 14, put together from what each worker reads and draws."""
+    assert config.tiles.source is not None
+    tile_set, lanes, found = open_tile_set(config.tiles.source), config.train.lanes, []
+    for worker in range(workers):
+        mine = ranks.lanes_of(worker, workers, lanes)
+        with TileStream(tile_set, lanes=lanes, my_lanes=mine, lane_batch=4, seed=1234, start_step=3) as stream:
+            for step, tiles in islice(stream, 12):
+                for lane, part in zip(mine, tiles, strict=True):
+                    found.append((step, lane, part.tobytes(), repr(draw(config, step, lane))))
+    return sorted(found)
+
+
+def test_the_global_batch_does_not_depend_on_the_workers(make_config: MakeConfig) -> None:
+    """Tiles, noise and choices of every lane and step, whoever holds the lane."""
+    config = make_config(train={"lanes": 8})
+    alone = _global_batches(config, 1)
+    assert [(step, lane) for step, lane, _, _ in alone] == [(s, lane) for s in range(3, 15) for lane in range(8)]
+    for workers in (2, 3, 5, 8):
+        assert _global_batches(config, workers) == alone
 
 
 def test_lanes_are_dealt_to_workers_once_each() -> None:
