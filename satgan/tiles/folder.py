@@ -127,7 +127,12 @@ class FolderStore(Store):
 
     def delete(self, key: str) -> None:
         with folder_errors_told(f"delete {key}", self.url):
-            self._path(key).unlink(missing_ok=True)
+            path = self._path(key)
+            path.unlink(missing_ok=True)
+            for folder in path.parents:  # as in a bucket, a folder is there while something is in it
+                if folder == self.folder or not folder.is_dir() or any(folder.iterdir()):
+                    break
+                folder.rmdir()
 
     def child(self, name: str) -> Store:
         return FolderStore(self._path(name))

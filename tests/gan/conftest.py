@@ -31,10 +31,12 @@ def make_config() -> MakeConfig:
     """A config of width 8 and batch 4 at 16×16 pixels; keywords override groups."""
 
     def make(**groups: dict[str, Any]) -> Config:
-        gan = {"size": 16, "filters": "8,8", "noise_size": 6, "kernel_size": 4, "biases": True}
+        gan = {
+            "size": 16, "filters": "8,8", "noise_size": 6, "kernel_size": 4, "affine_norm": True, "dense_head": "",
+        }  # fmt: skip
         train = {"lanes": 2, "lane_batch": 4, "precision": "float32", "threads_per_lane": 1}
         base: dict[str, dict[str, Any]] = {"gan": gan, "train": train, "recipe": {"history_capacity": 12}}
-        return load_config("demo", base, groups)
+        return load_config("article", base, groups)
 
     return make
 

@@ -331,3 +331,15 @@ def test_missing_credentials_are_told(s3: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(StoreForbidden, match="nobody"):
         open_store(s3).list()
+
+
+def test_deleting_the_last_file_leaves_no_empty_folder(tmp_path: Path) -> None:
+    """As in a bucket; the store's own folder and files beside it stay."""
+    store = open_store(str(tmp_path / "store"))
+    for key in ("a/b/one", "a/two"):
+        store.write(key, b"x")
+    store.delete("a/b/one")
+    assert sorted(path.name for path in (tmp_path / "store" / "a").iterdir()) == ["two"]
+    store.delete("a/two")
+    assert list((tmp_path / "store").iterdir()) == []
+    store.delete("never/was")
