@@ -2,17 +2,17 @@
 
 import datetime
 import platform
-import subprocess
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from satgan.provenance import commit
 from satgan.train.device import fast_precision, usable_cores
 
 KNOWN_ROOFS = {"H200": 790e12}
-"""Dense bfloat16 FLOP/s by a part of the GPU's name, as measured by others (peers.md §2)."""
+"""Dense bfloat16 FLOP/s by a part of the GPU's name, as large matrix products have reached them."""
 
 MATRIX_SIZES = {"cpu": 2048, "cuda": 8192}
 REPETITIONS = 8
@@ -60,7 +60,7 @@ def describe_machine(device: torch.device) -> dict[str, str]:
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
         "date": datetime.date.today().isoformat(),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": f"{processor}, {usable_cores()} usable cores, {torch.get_num_threads()} threads",
         "versions": f"torch {torch.__version__}, Python {platform.python_version()}",
     }
@@ -71,13 +71,3 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
-
-
-def _commit() -> str:
-    """As git says it; a copy of the tree without its repository has none."""
-    root = Path(__file__).resolve().parent.parent
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown (no git repository here)"

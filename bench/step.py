@@ -20,7 +20,7 @@ from bench.measure import Effort, Measured, affordable, measure
 from bench.table import LeftOut, Row, as_json, make_rows, markdown
 from bench.variants import VARIANTS, make_batches
 from satgan.config import PRESETS, Config, load_config
-from satgan.train.device import usable_cores
+from satgan.train.device import training_device, usable_cores
 
 EFFORTS = {
     "cpu": Effort(rounds=5, round_seconds=2.0, warm_up_steps=0),
@@ -113,13 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.device == "gpu" and not torch.cuda.is_available():
         print("no GPU that PyTorch can use was found\n  what to do: scripts/bench cpu", file=sys.stderr)
         return 2
-    device = torch.device("cuda" if options.device == "gpu" else "cpu")
+    device = training_device() if options.device == "gpu" else torch.device("cpu")
     if device.type == "cpu":
         # Else the fast precision would be that of a GPU that is not measured.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(usable_cores())
     difference = max(largest_difference(check_config(name), device, AGREEMENT_STEPS) for name in ("article", "dcgan"))
-    torch.backends.cudnn.benchmark = True  # for all variants alike, as pytorch/examples does
     roof = find_roof(device)
     above = header(device, roof.origin, roof.flops_per_second, difference)
     blocks = [block(preset, batch) for batch in sorted(options.batches) for preset in options.presets]

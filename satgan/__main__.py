@@ -5,6 +5,7 @@ Results go to stdout, progress and errors to stderr. Verbs import what they need
 
 import json
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +34,11 @@ def main(words: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of our results has seen enough
         sys.stderr.close()
+    except OSError as error:  # none is expected here: a message all the same, and the place for whoever mends it
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        print(f"satgan: {error} (at {place.filename}:{place.lineno})", file=sys.stderr)
+        print("  what to do: check permissions and free space of the files named", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -68,6 +74,16 @@ def _parser(verb: str, table: dict[str, Verb], prog: str) -> Any:
     from satgan.options import Parser
 
     return Parser(prog=prog, description=table[verb].about)
+
+
+def _seed(text: str) -> int:
+    """A seed as given on the command line: 0 to 2**64 - 1."""
+    if not 0 <= int(text) < 2**64:
+        raise ValueError
+    return int(text)
+
+
+_seed.__name__ = "seed (0 to 2**64 - 1)"  # argparse names the type in its message
 
 
 def _say(text: str) -> None:
@@ -158,7 +174,7 @@ def _sample(words: Sequence[str]) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint or a run (its newest): folder or s3://")
     parser.add_argument("--count", type=int, default=64, help="tiles to draw (default: 64)")
     parser.add_argument("--out", default="samples", metavar="DIR", help="folder or s3:// prefix (default: samples)")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the noise (default: 0)")
     parser.add_argument("--grid", action="store_true", help="one sheet, grid.png, instead of a file each")
     parser.add_argument("--raw", action="store_true", help="the generator as trained instead of the averaged one")
     parsed = parser.parse_all(words)
@@ -187,7 +203,7 @@ def _tiles_pack(words: Sequence[str]) -> None:
 
 def _finish_tiles(parser: Any, words: Sequence[str], name: str) -> None:
     """What cut and pack have in common: the seed, --json, the call and its report."""
-    parser.add_argument("--seed", type=int, default=1234, help="of the global shuffle (default: 1234)")
+    parser.add_argument("--seed", type=_seed, default=1234, help="of the global shuffle (default: 1234)")
     parser.add_argument("--json", action="store_true", help="results as JSON")
     given = vars(parser.parse_all(words))
     as_json = given.pop("json")

@@ -148,6 +148,17 @@ class Config(Group):
     recipe: RecipeConfig = RecipeConfig()
     train: TrainConfig = TrainConfig()
 
+    @model_validator(mode="after")
+    def _history_fits(self) -> "Config":
+        recipe, batch = self.recipe, self.train.lane_batch
+        if recipe.history_share and recipe.history_capacity < batch:
+            raise ValueError(
+                f"recipe.history_capacity = {recipe.history_capacity} is less than train.lane_batch = {batch}, so no "
+                f"batch of past fakes could be picked: take --recipe.history-capacity {8 * batch}, or "
+                "--recipe.history-share 0"
+            )
+        return self
+
     def numbers(self) -> dict[str, Any]:
         """The part that the run's numbers follow from: everything but where, how long, how fast and how often shown."""
         tree = self.model_dump(mode="json")
@@ -223,7 +234,7 @@ def load_config(preset: str, *layers: Mapping[str, Mapping[str, Any]]) -> Config
     merged: dict[str, dict[str, Any]] = {group: {} for group in Config.model_fields}
     for layer in ({"gan": {"preset": preset, **NETWORKS[preset]}}, PRESETS[preset], *layers):
         for group, fields in _checked_names(layer).items():
-            networks = fields.get("preset", "") if group == "gan" else ""
+            networks = str(fields.get("preset", "")) if group == "gan" else ""
             if networks and networks not in NETWORKS:
                 raise ConfigError(f"unknown networks: gan.preset = {networks!r}", nearest(networks, NETWORKS))
             merged[group] |= {**NETWORKS.get(networks, {}), **fields}
@@ -238,13 +249,13 @@ def _checked_names(layer: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mappi
     groups = Config.model_fields
     for group, fields in layer.items():
         if group not in groups:
-            raise ConfigError(f"unknown group {group!r} in the config", nearest(group, groups))
+            raise ConfigError(f"unknown group {group!r} in the config", nearest(str(group), groups))
         if not isinstance(fields, Mapping):
             raise ConfigError(f"group {group!r} holds {fields!r}", "write fields and their values below the group")
         known = groups[group].annotation.model_fields  # type: ignore[union-attr]
         for field in fields:
             if field not in known:
-                raise ConfigError(f"unknown option {group}.{field}", nearest(field, known))
+                raise ConfigError(f"unknown option {group}.{field}", nearest(str(field), known))
     return layer
 
 

@@ -27,6 +27,7 @@ ensure_environment() {
   if [ ! -x .venv/bin/python ]; then
     python=$(find_python) || return 1
     "$python" -m venv .venv || {
+      rm -rf .venv
       echo "could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2
       return 1
     }

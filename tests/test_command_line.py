@@ -89,6 +89,9 @@ def test_train_help_lists_every_option_with_the_presets_default(capsys: pytest.C
         (["sample", "nowhere"], "nowhere"),
         (["sample", "nowhere", "--count", "x"], "invalid int value"),
         (["train", "--tiles", "gs://bucket/x", "--workers", "0"], "gs://"),
+        (["sample", "nowhere", "--seed", "-1"], "seed (0 to 2**64 - 1)"),
+        (["tiles", "pack", "nowhere", "dest", "--seed", "x"], "seed (0 to 2**64 - 1)"),
+        (["train", "--train.lane-batch", "1024", "--recipe.history-share", "0.3"], "history_capacity = 512"),
     ],
 )
 def test_bad_input_is_refused_with_status_2(
@@ -158,6 +161,14 @@ def test_a_config_file_lies_between_preset_and_options(satgan: Satgan, tmp_path:
     status, out, _ = satgan("train", "--config", str(tmp_path / "mine.yaml"), "--seed", "6", "--dry-run", "--json")
     train = json.loads(out)["config"]["train"]
     assert (status, train["steps"], train["seed"], train["lanes"]) == (0, 7, 6, 2)
+
+
+@pytest.mark.parametrize("text", ["3: {a: 1}", "train: {1: 2}", "gan: {preset: [a]}", "- a", "train: 5", "{"])
+def test_a_config_file_of_another_kind_is_refused(satgan: Satgan, tmp_path: Path, text: str) -> None:
+    (tmp_path / "odd.yaml").write_text(text)
+    status, _, err = satgan("train", "--config", str(tmp_path / "odd.yaml"), "--dry-run")
+    assert status == 2
+    assert "what to do" in err
 
 
 @pytest.mark.parametrize(("size", "channels"), [(32, 3), (16, 1)])

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    ("errors", "randomness"),
+    ("errors", "randomness", "provenance"),
     ("config",),
     ("tiles", "gan"),
     ("judge", "doctor", "pictures"),

@@ -45,8 +45,8 @@ def _read(pair: Pair, figures: torch.Tensor, path_a: bool) -> dict[str, float]:
     if wrong:
         raise Diverged(
             f"training diverged: {', '.join(wrong)}",
-            "lower --recipe.discriminator-learning-rate and --recipe.generator-learning-rate, or resume from an "
-            "earlier checkpoint",
+            "start anew under another --name with lower --recipe.discriminator-learning-rate and "
+            "--recipe.generator-learning-rate; what this run has reached stands in its checkpoints",
         )
     if not pair.lanes[0].draws.history_turn:
         del values["history_loss"]

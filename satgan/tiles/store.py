@@ -91,6 +91,16 @@ class S3Store(Store):
                 self._made = _make_client(self.connections)
             return self._made
 
+    @property
+    def endpoint_url(self) -> str:
+        """Where requests go, as found in the environment or the profile."""
+        return self._client.meta.endpoint_url
+
+    @property
+    def region(self) -> str:
+        """The region, as found in the environment or the profile."""
+        return self._client.meta.region_name
+
     def _name(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 

@@ -59,14 +59,28 @@ def _beside(target: Path) -> Iterator[Path]:
     with folder_errors_told("build the tile set", str(target.parent)):
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep(target)
-        folder = target.with_name(f".{target.name}.{uuid4().hex[:8]}{UNFINISHED_SUFFIX}")
-        folder.mkdir()
+        folder, descriptor = _new_folder(target)
         try:
-            with _locked(folder):
-                yield folder
-                _rename(folder, target)
+            yield folder
+            _rename(folder, target)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
+
+
+def _new_folder(target: Path) -> tuple[Path, int]:
+    """A new unfinished folder and the descriptor that locks it. One that a sweep took before it was locked is given
+    up for another."""
+    while True:
+        folder = target.with_name(f".{target.name}.{uuid4().hex[:8]}{UNFINISHED_SUFFIX}")
+        folder.mkdir()
+        with suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks: then nothing is swept
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, descriptor
+            os.close(descriptor)
 
 
 def _rename(folder: Path, target: Path) -> None:

@@ -11,6 +11,7 @@ checkpoints/step-00000500/
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,13 +27,14 @@ from satgan.gan.networks import Generator
 from satgan.gan.normalization import running_statistics, set_running_statistics
 from satgan.gan.pair import Pair, Player
 from satgan.gan.weights import named_views
+from satgan.provenance import versions
 from satgan.tiles.store import Store
 from satgan.train import ranks
-from satgan.train.run_folder import versions
 
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"
 STATE_NAME, COMPLETE_NAME, GENERATOR_NAME = "state.json", "COMPLETE", "generator.safetensors"
+PATTERN = rf"{FOLDER}/step-(\d{{8,}})/{COMPLETE_NAME}"
 Tensors = dict[str, Tensor]
 
 
@@ -63,9 +65,8 @@ def save_checkpoint(run: Store, pair: Pair, averaged: Generator | None, step: in
 
 def complete_steps(run: Store) -> list[int]:
     """Steps of the whole checkpoints of a run, ascending."""
-    ends = f"/{COMPLETE_NAME}"
-    keys = [key for key, _ in run.list(f"{FOLDER}/step-") if key.endswith(ends)]
-    return sorted(int(key.removesuffix(ends).rpartition("step-")[2]) for key in keys)
+    found = (re.fullmatch(PATTERN, key) for key, _ in run.list(f"{FOLDER}/step-"))
+    return sorted(int(match[1]) for match in found if match)
 
 
 def remove_old(run: Store, keep: int) -> None:
@@ -96,7 +97,7 @@ class Checkpoint:
                 "give the folder of a checkpoint, like RUN/checkpoints/step-00000500, or of a run that has one",
             )
         raw = self._read(STATE_NAME)
-        self._verify(STATE_NAME, raw, store.read(COMPLETE_NAME).decode().strip())
+        self._verify(STATE_NAME, raw, store.read(COMPLETE_NAME).decode(errors="replace").strip())
         self.state: dict[str, Any] = json.loads(raw)
         if self.state["format_version"] != FORMAT_VERSION:
             found = f"{store.url} has checkpoint format {self.state['format_version']}, this satgan reads 1"
@@ -156,7 +157,14 @@ class Checkpoint:
 
 @torch.no_grad()
 def restore(pair: Pair, checkpoint: Checkpoint) -> None:
-    """Puts a checkpoint's weights, Adams, statistics, histories and verdict into the pair."""
+    """Puts a checkpoint's weights, Adams, statistics, histories and verdict into the pair.
+
+    Raises:
+        CheckpointError: it was written under other settings.
+    """
+    if checkpoint.state["config_digest"] != pair.config.digest():
+        found = f"{checkpoint.store.url} was written under other settings than the run's config.yaml has"
+        raise CheckpointError(found, "restore the config.yaml that belongs to it, or start under another --name")
     generators = checkpoint.tensors(GENERATOR_NAME)
     _restore_player(pair.generator, {n.removeprefix("raw."): t for n, t in generators.items() if n.startswith("raw.")})
     for name, view in named_views(pair.generator.network, pair.average):

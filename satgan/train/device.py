@@ -22,8 +22,12 @@ def usable_cores() -> int:
 
 
 def training_device() -> torch.device:
-    """The GPU where there is one (S03), else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The GPU where there is one (S03), made to compute reproducibly, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    # The same bits in every run: no algorithm that adds in another order, none chosen by a race.
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    return torch.device("cuda")
 
 
 def fast_precision() -> Literal["bfloat16", "float32"]:

@@ -7,10 +7,15 @@ The names of the losses are explained in satgan/gan/losses.py.
 """
 
 import json
+import math
+from contextlib import ExitStack, nullcontext, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from satgan.tiles.folder import folder_errors_told
+from satgan.errors import StoreError
+from satgan.tiles.folder import folder_errors_told, written_aside
+from satgan.train.events import Events
 from satgan.train.run_folder import RunFolder
 
 JOURNAL_NAME = "journal.jsonl"
@@ -26,22 +31,17 @@ class Journal:
     """
 
     def __init__(self, folder: RunFolder, start_step: int) -> None:
-        from tensorboardX import SummaryWriter
-
         self._folder = folder
         path = folder.fetch(JOURNAL_NAME)
         with folder_errors_told("write the journal", str(path)):
-            kept = _lines_until(path.read_text() if path.exists() else "", start_step)
-            path.write_text("".join(kept))
-            self._file = path.open("a")
-        events = folder.local / EVENTS_FOLDER
-        self._events = SummaryWriter(str(events), purge_step=start_step or None, max_queue=1000, flush_secs=30)
+            _drop_after(path, start_step)
+            self._file = path.open("a", encoding="utf-8")
+        self._events = Events(folder.local / EVENTS_FOLDER, start_step)
 
     def numbers(self, step: int, numbers: dict[str, float], timing: dict[str, float]) -> None:
         """Notes a log step."""
         self._write({"step": step, "numbers": numbers, "timing": timing})
-        for name, value in (numbers | timing).items():
-            self._events.add_scalar(name, value, step)
+        self._events.add(step, numbers | timing)
 
     def event(self, step: int, event: str, **about: Any) -> None:
         """Notes that something happened."""
@@ -49,7 +49,6 @@ class Journal:
 
     def publish(self) -> None:
         """Brings what was noted to the run's folder."""
-        self._events.flush()
         self._folder.publish(JOURNAL_NAME)
         for path in sorted((self._folder.local / EVENTS_FOLDER).iterdir()):
             self._folder.publish(f"{EVENTS_FOLDER}/{path.name}")
@@ -65,18 +64,24 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._events.close()
+        # What was raised first says more than what closing raises then.
+        with suppress(OSError, StoreError) if error else nullcontext(), ExitStack() as both:
+            both.callback(self._events.close)
+            both.callback(self._file.close)
 
 
-def _lines_until(text: str, step: int) -> list[str]:
-    """Whole lines of entries up to `step`; a line torn by a kill is dropped, as are those that will be written anew."""
-    lines = []
-    for line in text.splitlines(keepends=True):
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if entry["step"] <= step and line.endswith("\n"):
-            lines.append(line)
-    return lines
+def _drop_after(path: Path, step: int) -> None:
+    """Drops entries after `step`, which will be written anew, and lines torn by a kill."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    kept = "".join(line for line in text.splitlines(keepends=True) if _step_of(line) <= step)
+    if kept != text:
+        with written_aside(path) as aside:
+            aside.write_text(kept, encoding="utf-8")
+
+
+def _step_of(line: str) -> float:
+    """The step of an entry; infinite for what is not a whole one."""
+    try:
+        return float(json.loads(line)["step"]) if line.endswith("\n") else math.inf
+    except (ValueError, KeyError, TypeError):
+        return math.inf

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from satgan.config import Config
+from satgan.errors import StoreError
 from satgan.gan.lane import Lane
 from satgan.gan.noise import Draws, draw
 from satgan.gan.pair import Pair
@@ -67,7 +68,7 @@ class _Run:
     """The state of one worker's attempt at a run."""
 
     def __init__(self, config: Config, watch: Watch) -> None:
-        config = decide(config)
+        config = Config.model_validate_json(ranks.from_first(decide(config).model_dump_json()))
         source, threads = config.tiles.source, config.train.threads_per_lane
         assert source is not None
         assert threads is not None
@@ -81,10 +82,22 @@ class _Run:
         self.pair = Pair(
             config, mine, self.device, lambda messages: ranks.sum_over_lanes(messages, self.train.lanes), self.runner
         )
+        self._check_agreement()
         self.start_step = self._resume()
         self.first = ranks.rank() == 0
         self.film = Film(self.folder.store, config)
-        self.paths: list[float] = []
+        self.path_a_steps = 0.0
+
+    def _check_agreement(self) -> None:
+        """Every worker must see the tile set and the checkpoints that worker 0 sees, or numbers would be mixed."""
+        seen = f"tile set {self.tile_set.digest}, checkpoints after steps {complete_steps(self.folder.store)}"
+        first = ranks.from_first(seen)
+        if seen != first:
+            raise StoreError(
+                f"worker {ranks.rank()} sees {seen} in {self.tile_set.store.url} and {self.folder.url}, worker 0 sees "
+                f"{first}: the machines do not share these places",
+                "give --tiles and --store that all machines see, such as s3:// urls",
+            )
 
     def _resume(self) -> int:
         steps = complete_steps(self.folder.store)
@@ -132,7 +145,7 @@ class _Run:
             journal.event(0, "inputs", **self.film.show_inputs(self.pair.lanes[0].reals))
         numbers = train_step(self.pair)
         clock.tick(step + 1)
-        self.paths.append(numbers["path_a"])
+        self.path_a_steps += numbers["path_a"]
         if (step + 1) % self.train.film_steps == 0 and self.first:
             self.film.add(self.pair.lanes[0].fakes[0])
         if (step + 1) % self.train.log_steps == 0:
@@ -166,14 +179,13 @@ class _Run:
 
     def _note_start(self, journal: Journal | None) -> None:
         if journal:
-            if not self.start_step:
-                write_config(self.folder, self.config, self.tile_set.digest)
+            write_config(self.folder, self.config, self.tile_set.digest)
             about = {"workers": ranks.world_size(), "device": str(self.device)}
             journal.event(self.start_step, "resume" if self.start_step else "start", **about)
 
     def _show(self, step: int, numbers: dict[str, float], clock: "_Clock", at_checkpoint: bool = False) -> None:
         if self.first:
-            share = sum(self.paths) / len(self.paths)
+            share = self.path_a_steps / (step - self.start_step)
             real, fake, fooling = (numbers[f"{name}_loss_before"] for name in ("real", "fake", "generator"))
             speed, left = clock.tiles_per_second(), clock.seconds_left()
             told = Progress(step, self.train.steps, real, fake, fooling, share, speed, left, at_checkpoint)

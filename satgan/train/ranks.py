@@ -79,6 +79,20 @@ def gather_lanes(tensors: list[Tensor], lanes: int) -> list[Tensor] | None:
     return gathered[:lanes] if rank() == 0 else None
 
 
+def from_first(text: str) -> str:
+    """What worker 0 says, on every worker."""
+    if world_size() == 1:
+        return text
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    raw = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8).to(device)
+    length = torch.tensor([len(raw)], device=device)
+    dist.broadcast(length, src=0)
+    if rank() != 0:
+        raw = torch.empty(int(length), dtype=torch.uint8, device=device)
+    dist.broadcast(raw, src=0)
+    return bytes(raw.cpu().numpy()).decode()
+
+
 def workers_on_this_machine() -> int:
     """Workers that share this machine's cores; launchers say it in LOCAL_WORLD_SIZE."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if _grouped() else 1

@@ -14,6 +14,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from satgan.config import Config
 from satgan.errors import InputError, SatganError
+from satgan.tiles.store import S3Store, open_store
 from satgan.train.device import cores
 from satgan.train.loop import Outcome, Watch, train_loop
 from satgan.train.progress import Progress
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 OBJECT_STORE_BYTES = 150 * 2**20
 """Nothing large goes through Ray's object store."""
+CONTROLLER_FAILURES = 10
+"""How often workers may fail to start, each time after a minute; Ray would try for ever."""
 RAY_FOLDER = ".ray"
 """Where Ray Train keeps its own records, beside the runs."""
 
@@ -152,28 +155,28 @@ def _show_newest(board: Any, show: Callable[[Progress], None]) -> None:
 def _run_config(config: Config) -> RunConfig:
     store = config.train.store
     filesystem: FileSystem | None = None
-    if store.startswith("s3://"):
-        filesystem, store = _s3_filesystem(), store.removeprefix("s3://")
+    opened = open_store(store)
+    if isinstance(opened, S3Store):
+        filesystem, store = _s3_filesystem(opened), store.removeprefix("s3://")
     return RunConfig(
         name=config.train.name,
         storage_path=f"{store.rstrip('/')}/{RAY_FOLDER}",
         storage_filesystem=filesystem,
-        failure_config=FailureConfig(max_failures=0),
+        # mypy sees the class of Ray's former version.
+        failure_config=FailureConfig(max_failures=0, controller_failure_limit=CONTROLLER_FAILURES),  # type: ignore[call-arg]
     )
 
 
-def _s3_filesystem() -> "FileSystem":
-    """S3 with timeouts and retries: pyarrow's default waits for ever on a server that falls silent."""
+def _s3_filesystem(store: S3Store) -> "FileSystem":
+    """S3 with timeouts and retries: pyarrow's default waits for ever on a server that falls silent. Endpoint and
+    region are those that boto3 found in the environment or the profile, where pyarrow does not look for them."""
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    about: dict[str, Any] = {}
-    if endpoint:
-        scheme, _, host = endpoint.partition("://")
-        about = {"endpoint_override": host, "scheme": scheme}
+    scheme, _, host = store.endpoint_url.partition("://")
     return S3FileSystem(
-        connect_timeout=5, request_timeout=60, retry_strategy=AwsStandardS3RetryStrategy(max_attempts=10), **about
-    )
+        endpoint_override=host, scheme=scheme, region=store.region, connect_timeout=5, request_timeout=60,
+        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=10),
+    )  # fmt: skip
 
 
 def _own_error(error: "ray.train.WorkerGroupError") -> Exception:

@@ -1,17 +1,14 @@
 """A run's folder or prefix in the store: config.yaml, journal.jsonl, TensorBoard events, pictures, checkpoints."""
 
-import platform
-import subprocess
 import tempfile
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-import satgan
 from satgan.config import Config, load_config
 from satgan.errors import CheckpointError, ConfigError
+from satgan.provenance import versions
 from satgan.tiles.folder import folder_errors_told
 from satgan.tiles.store import FolderStore, Store, open_store
 
@@ -65,12 +62,6 @@ class RunFolder:
         """Removes the scratch folder."""
         if self._scratch is not None:
             self._scratch.cleanup()
-
-
-def versions() -> dict[str, str]:
-    """What computes: satgan and its commit, Python, and the libraries that numbers depend on."""
-    found = {"satgan": satgan.__version__, "commit": _commit(), "python": platform.python_version()}
-    return found | {name: metadata.version(name) for name in ("torch", "numpy")}
 
 
 def write_config(folder: RunFolder, config: Config, tile_set_digest: str) -> None:
@@ -132,16 +123,3 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         for field in before[group]
         if before[group][field] != now[group][field]
     ]
-
-
-def _commit() -> str:
-    """The commit of the source tree that runs, `-dirty` with changes, or `unknown` outside a checkout."""
-    root = Path(satgan.__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return "unknown"
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return told.stdout.strip() or "unknown"

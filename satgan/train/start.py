@@ -9,7 +9,9 @@ from satgan.errors import CheckpointError, TilesError
 from satgan.gan.describe import describe
 from satgan.tiles.demo import demo_tile_set
 from satgan.tiles.images import open_or_pack
-from satgan.tiles.tile_set import TileSet
+from satgan.tiles.manifest import MANIFEST_NAME
+from satgan.tiles.store import FolderStore, open_store
+from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.train.checkpoint import complete_steps
 from satgan.train.loop import Outcome, Watch, train_loop
 from satgan.train.progress import Progress
@@ -81,9 +83,9 @@ def needs(config: Config) -> dict[str, Any]:
 
 def _tile_set(config: Config, say: Callable[[str], None]) -> TileSet:
     store = config.train.store
-    packed = LOCAL_TILES if store.startswith("s3://") else Path(store) / "tiles"
+    packed = LOCAL_TILES if store.startswith("s3://") else Path(store).expanduser() / "tiles"
     if config.tiles.source is not None:
-        return open_or_pack(config.tiles.source, packed, PACKING_SEED)
+        return _shared(open_or_pack(config.tiles.source, packed, PACKING_SEED), packed, store)
     if (config.gan.size, config.gan.channels) != (64, 3):
         raise TilesError(
             f"no tile set given, and the embedded Blue Marble set has 64×64 tiles of 3 channels, not "
@@ -91,7 +93,22 @@ def _tile_set(config: Config, say: Callable[[str], None]) -> TileSet:
             "give --tiles SET; make one with `satgan tiles cut` or `satgan tiles pack`",
         )
     say("tiles: NASA Blue Marble, embedded")
-    return demo_tile_set(packed, PACKING_SEED)
+    return _shared(demo_tile_set(packed, PACKING_SEED), packed, store)
+
+
+def _shared(tile_set: TileSet, packed: Path, store: str) -> TileSet:
+    """The set itself; where satgan packed it into a local folder while the store is a bucket, its copy in the bucket,
+    which other machines can read."""
+    if not store.startswith("s3://") or not isinstance(tile_set.store, FolderStore):
+        return tile_set
+    folder = tile_set.store.folder
+    if folder.resolve().parent != packed.resolve():
+        return tile_set
+    copy = open_store(f"{store.rstrip('/')}/tiles/{folder.name}")
+    if not copy.exists(MANIFEST_NAME):
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == MANIFEST_NAME):
+            copy.upload(path, path.name)
+    return open_tile_set(copy.url)
 
 
 def _check_tiles(config: Config, tile_set: TileSet) -> None:
@@ -121,4 +138,4 @@ def _placed(config: Config, source: str) -> Config:
 
 
 def _absolute(url: str) -> str:
-    return url if "://" in url else str(Path(url).absolute())
+    return url if "://" in url else str(Path(url).expanduser().absolute())

@@ -1,6 +1,7 @@
 """What a run writes, and what happens where it cannot."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from satgan.errors import CheckpointError, StoreFull, StoreMissing
 from satgan.train.run_folder import RunFolder, read_config
 from satgan.train.start import prepare
 from tests.tiles.conftest import tiny_disk
-from tests.train.conftest import MakeConfig, run
+from tests.train.conftest import MakeConfig, journal_numbers, run
 
 __all__ = ["tiny_disk"]  # a fixture
 
@@ -81,3 +82,53 @@ def test_a_store_that_is_a_file_is_named(make_config: MakeConfig, tmp_path: Path
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreMissing, match="file"):
         prepare(make_config(train={"store": str(tmp_path / "file")}), lambda text: None)
+
+
+def test_a_disk_that_fills_during_a_run_is_named(make_config: MakeConfig, tiny_disk: Path) -> None:
+    """The journal and the events are the first to find no room."""
+    config = make_config(train={"store": str(tiny_disk), "log_steps": 1, "checkpoint_steps": 12})
+    run_folder = tiny_disk / "run"
+    run_folder.mkdir()
+    (tiny_disk / "filler").write_bytes(b"x" * 48_000)
+    with pytest.raises(StoreFull, match="tiny"):
+        run(config)
+
+
+def test_a_journal_is_read_whatever_stands_in_it(make_config: MakeConfig) -> None:
+    run(make_config(train={"steps": 5}))
+    config = make_config()
+    path = Path(config.train.store) / "run" / "journal.jsonl"
+    path.write_bytes(path.read_bytes() + b'{}\n[1]\n"x"\n\xff\xfe\n')
+    run(config)
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()][-1] == 12
+
+
+def test_events_hold_what_the_journal_holds(make_config: MakeConfig) -> None:
+    """Read back with the protocol buffers, each record framed by lengths and checksums."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    outcome = run(make_config())
+    (path,) = (Path(outcome.run) / "tensorboard").iterdir()
+    raw, position = path.read_bytes(), 0
+    found: dict[tuple[int, str], float] = {}
+    while position < len(raw):
+        length = int.from_bytes(raw[position : position + 8], "little")
+        event = Event.FromString(raw[position + 12 : position + 12 + length])
+        found |= {(event.step, value.tag): value.simple_value for value in event.summary.value}
+        position += 16 + length
+    for step, numbers in journal_numbers(outcome.run):
+        for name, value in numbers.items():
+            assert found[step, name] == pytest.approx(value, rel=1e-6)
+
+
+def test_folders_of_other_names_are_not_checkpoints(make_config: MakeConfig) -> None:
+    outcome = run(make_config(train={"steps": 5}))
+    shutil.copytree(outcome.checkpoint, Path(outcome.checkpoint).with_name("step-best"))
+    assert run(make_config()).step == 12
+
+
+def test_a_checkpoint_of_other_settings_is_refused(make_config: MakeConfig) -> None:
+    """Also where config.yaml was exchanged."""
+    run(make_config(train={"steps": 5}))
+    with pytest.raises(CheckpointError, match="other settings"):
+        run(make_config(recipe={"beta1": 0.4}))

@@ -1,0 +1,27 @@
+"""What computes: the versions that numbers depend on, and the commit."""
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from satgan import __version__
+
+
+def versions() -> dict[str, str]:
+    """satgan and its commit, Python, and the libraries that numbers depend on."""
+    found = {"satgan": __version__, "commit": commit(), "python": platform.python_version()}
+    return found | {name: metadata.version(name) for name in ("torch", "numpy")}
+
+
+def commit() -> str:
+    """The commit of the source tree that runs, `-dirty` with changes, or `unknown` outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return "unknown"
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return told.stdout.strip() or "unknown"
