@@ -151,7 +151,7 @@ class TileStream:
         seed: int,
         start_step: int = 0,
         prefetch_steps: int = 4,
-        connections: int = 8,
+        connections: int = 16,
         memory_megabytes: int = 1024,
     ) -> None:
         manifest = source.manifest

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from satgan.errors import CorruptData, StoreMissing, TilesError
 from satgan.tiles.manifest import MANIFEST_NAME, Manifest
-from satgan.tiles.store import Store, open_store
+from satgan.tiles.store import Patience, Store, open_store
 
 Pixels = NDArray[np.uint8]
 
@@ -60,18 +60,19 @@ class TileSet:
         )
 
 
-def open_tile_set(source: str, connections: int = 16) -> TileSet:
+def open_tile_set(source: str, connections: int = 16, patience: Patience = Patience()) -> TileSet:  # noqa: B008
     """The tile set at `source`, a folder or `s3://` prefix, its manifest read and checked.
 
     Args:
         source: where the set lies.
         connections: how many threads will read pieces at the same time.
+        patience: with S3.
 
     Raises:
         StoreMissing: no such folder or bucket.
         TilesError: no tile set there, or a manifest that is none.
     """
-    store = open_store(source, connections)
+    store = open_store(source, connections, patience)
     try:
         data = store.read(MANIFEST_NAME)
     except StoreMissing as error:

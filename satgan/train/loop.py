@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from satgan.config import Config
+from satgan.config import Config, TilesConfig
 from satgan.gan.lane import Lane
 from satgan.gan.noise import Draws, draw
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.tiles.pixels import augment_dihedral, to_unit_range
+from satgan.tiles.store import Patience
 from satgan.tiles.stream import TileStream
 from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.train import ranks
@@ -73,7 +74,7 @@ class _Run:
         assert threads is not None
         self.config, self.watch, self.train = config, watch, config.train
         self.folder = RunFolder(self.train.store, self.train.name)
-        self.tile_set: TileSet = open_tile_set(source)
+        self.tile_set: TileSet = open_tile_set(source, config.tiles.connections, _patience(config.tiles))
         self.device = training_device()
         mine = ranks.lanes_of(ranks.rank(), ranks.world_size(), self.train.lanes)
         here = ranks.workers_on_this_machine()
@@ -232,6 +233,10 @@ class _Clock:
             "tiles_per_second": self.tiles_per_second(),
             "waited_share": waited_seconds / max(seconds, 1e-9),
         }
+
+
+def _patience(tiles: TilesConfig) -> Patience:
+    return Patience(tiles.connect_timeout_seconds, tiles.read_timeout_seconds, tiles.attempts)
 
 
 def _on(device: torch.device, draws: Draws) -> Draws:
