@@ -35,23 +35,33 @@ class TileSet:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def read_piece(self, piece: int) -> Pixels:
-        """The tiles of piece number `piece` (0 to manifest.piece_count - 1): `[n, H, W, C] uint8`, memory of its own.
+        """The tiles of a piece, `[n, H, W, C] uint8`, in memory of its own; see `read_piece_into`."""
+        size = self.manifest.size
+        tiles = np.empty((self.manifest.piece_place(piece).tiles, size, size, self.manifest.channels), np.uint8)
+        self.read_piece_into(piece, tiles)
+        return tiles
+
+    def read_piece_into(self, piece: int, tiles: Pixels) -> None:
+        """Fill `tiles` with piece number `piece` (0 to manifest.piece_count - 1).
 
         Bytes that do not have their recorded digest are read a second time before that is an error.
+
+        Args:
+            piece: its number.
+            tiles: `[n, H, W, C] uint8`, contiguous; n as `manifest.piece_place(piece)` has it.
 
         Raises:
             CorruptData: wrong bytes both times, or a shard that is too short.
             StoreError: what the store raises, say StoreMissing for a shard that is gone.
         """
         shard, offset_bytes, count, digest = self.manifest.piece_place(piece)
-        size = self.manifest.size
-        tiles = np.empty((count, size, size, self.manifest.channels), np.uint8)
+        assert len(tiles) == count, (len(tiles), count)
         found = ""
         for _ in range(2):
             self.store.read_range_into(shard.name, offset_bytes, tiles.data.cast("B"))
             found = xxhash.xxh3_64_hexdigest(tiles.data)
             if found == digest:
-                return tiles
+                return
         last_byte = offset_bytes + tiles.nbytes - 1
         raise CorruptData(
             f"{self.store.url}/{shard.name}, bytes {offset_bytes} to {last_byte} (piece {piece}): xxh3 "

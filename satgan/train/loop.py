@@ -6,9 +6,7 @@ from contextlib import ExitStack
 from itertools import islice
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from satgan.config import Config, TilesConfig
 from satgan.gan.lane import Lane
@@ -17,7 +15,7 @@ from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.tiles.pixels import augment_dihedral, to_unit_range
 from satgan.tiles.store import Patience
-from satgan.tiles.stream import TileStream
+from satgan.tiles.stream import Batch, TileStream
 from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, remove_old, restore, save_checkpoint
@@ -26,6 +24,8 @@ from satgan.train.film import Film
 from satgan.train.journal import Journal
 from satgan.train.progress import Progress
 from satgan.train.run_folder import RunFolder, write_config
+
+DRAWN_TENSORS = ("noise", "dihedral", "history_pick")
 
 SPEED_STEPS = 100
 """Steps over which tiles per second are averaged."""
@@ -112,23 +112,30 @@ class _Run:
                     prefetch_steps=tiles.prefetch_steps,
                     connections=tiles.connections,
                     memory_megabytes=tiles.memory_megabytes,
+                    device=self.device,
+                    prepare=self._draws,
                 )
             )
             clock = _Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
             self._note_start(journal)
             grid = key = ""
-            for step, batch in islice(stream, max(0, train.steps - self.start_step)):
-                numbers = self._step(step, batch, journal, clock, stream)
+            for batch in islice(stream, max(0, train.steps - self.start_step)):
+                step = batch.step
+                numbers = self._step(batch, journal, clock, stream)
                 if (step + 1) % train.checkpoint_steps == 0 or step + 1 == train.steps:
                     key, grid = self._checkpoint(step + 1, numbers, journal)
                     self._show(step + 1, numbers, clock, at_checkpoint=True)
             return self._end(journal, clock, stream, key, grid)
 
-    def _step(
-        self, step: int, batch: NDArray[np.uint8], journal: Journal | None, clock: "_Clock", stream: TileStream
-    ) -> dict[str, float]:
+    def _draws(self, step: int) -> list[Draws]:
+        """The random choices of this worker's lanes; made by the stream's thread while earlier steps compute."""
+        draws = [draw(self.config, step, lane.number) for lane in self.pair.lanes]
+        return [_pinned(one) for one in draws] if self.device.type == "cuda" else draws
+
+    def _step(self, batch: Batch, journal: Journal | None, clock: "_Clock", stream: TileStream) -> dict[str, float]:
         """One step, with what is due after it."""
-        self.pair.each(lambda lane: self._begin(lane, step, batch))
+        step = batch.step
+        self.pair.each(lambda lane: self._begin(lane, batch))
         if journal and step == self.start_step == 0:
             journal.event(0, "inputs", **self.film.show_inputs(self.pair.lanes[0].reals))
         numbers = train_step(self.pair)
@@ -144,12 +151,12 @@ class _Run:
             self._show(step + 1, numbers, clock)
         return numbers
 
-    def _begin(self, lane: Lane, step: int, batch: NDArray[np.uint8]) -> None:
-        draws = draw(self.config, step, lane.number)
-        tiles = torch.from_numpy(batch[self.pair.lanes.index(lane)]).to(self.device, non_blocking=True)
+    def _begin(self, lane: Lane, batch: Batch) -> None:
+        place = self.pair.lanes.index(lane)
+        tiles, draws = batch.tiles[place], _on(self.device, batch.choices[place])
         if self.config.tiles.augment == "dihedral":
-            tiles = augment_dihedral(tiles, draws.dihedral.to(self.device))
-        lane.begin(to_unit_range(tiles), _on(self.device, draws))
+            tiles = augment_dihedral(tiles, draws.dihedral)
+        lane.begin(to_unit_range(tiles), draws)
 
     def _checkpoint(self, step: int, numbers: dict[str, float], journal: Journal | None) -> tuple[str, str]:
         """Grid, strip, journal and checkpoint after `step` steps; their keys on worker 0."""
@@ -239,5 +246,9 @@ def _patience(tiles: TilesConfig) -> Patience:
     return Patience(tiles.connect_timeout_seconds, tiles.read_timeout_seconds, tiles.attempts)
 
 
+def _pinned(draws: Draws) -> Draws:
+    return draws._replace(**{name: getattr(draws, name).pin_memory() for name in DRAWN_TENSORS})
+
+
 def _on(device: torch.device, draws: Draws) -> Draws:
-    return draws._replace(noise=draws.noise.to(device), history_pick=draws.history_pick.to(device))
+    return draws._replace(**{name: getattr(draws, name).to(device, non_blocking=True) for name in DRAWN_TENSORS})

@@ -132,8 +132,8 @@ def check_epochs(tile_set: TileSet, stored: Pixels, connections: int = 4) -> Non
     with TileStream(
         tile_set, lanes=1, my_lanes=[0], lane_batch=LANE_BATCH, seed=SEED, connections=connections
     ) as stream:
-        for step, tiles in islice(stream, 2 * TILES // LANE_BATCH):
-            assert np.array_equal(tiles[0], stored[plan.tiles(step)]), step
+        for step, tiles, _ in islice(stream, 2 * TILES // LANE_BATCH):
+            assert np.array_equal(tiles[0].numpy(), stored[plan.tiles(step)]), step
 
 
 @pytest.mark.parametrize("name", PASSING)
@@ -201,12 +201,12 @@ def test_what_stays_ends_the_stream_and_no_batch_is_missing_before(
     bad_end = f"-{tile_set.manifest.piece_place(bad).offset_bytes + PIECE_BYTES - 1}"
     shard = tile_set.manifest.piece_place(bad).shard.name
     proxy.choose = lambda key, asked: fault if key.endswith(shard) and asked.endswith(bad_end) else None
-    given = []
+    given: list[tuple[int, Pixels]] = []
     with (
         TileStream(tile_set, lanes=1, my_lanes=[0], lane_batch=LANE_BATCH, seed=SEED, connections=2) as stream,
         pytest.raises(error, match=words),
     ):
-        given.extend((step, tiles[0]) for step, tiles in stream)
+        given.extend((batch.step, batch.tiles[0].numpy().copy()) for batch in stream)
     for number, (step, tiles) in enumerate(given):
         assert step == number
         assert np.array_equal(tiles, stored[plan.tiles(step)])

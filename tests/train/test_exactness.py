@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch.distributed as dist
 
 from satgan.config import Config
 from satgan.errors import CheckpointError, CorruptData
-from satgan.gan.noise import draw
+from satgan.gan.noise import Draws, draw
 from satgan.tiles.stream import TileStream
 from satgan.tiles.tile_set import open_tile_set
 from satgan.train import ranks
@@ -65,6 +66,18 @@ def test_how_tiles_are_fetched_changes_nothing(make_config: MakeConfig, speed: d
     assert weights_of(usual.checkpoint) == weights_of(other.checkpoint)
 
 
+def test_no_random_number_is_drawn_in_the_step(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = set()
+
+    def noted(config: Config, step: int, lane: int) -> Draws:
+        threads.add(threading.current_thread().name)
+        return draw(config, step, lane)
+
+    monkeypatch.setattr("satgan.train.loop.draw", noted)
+    run(make_config())
+    assert threads == {"tiles-gather"}
+
+
 def test_lanes_at_the_same_time_change_nothing(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = []
     for cores in (1, 4):
@@ -115,8 +128,8 @@ def _global_batches(config: Config, workers: int) -> list[tuple[int, int, bytes,
     for worker in range(workers):
         mine = ranks.lanes_of(worker, workers, lanes)
         with TileStream(tile_set, lanes=lanes, my_lanes=mine, lane_batch=4, seed=1234, start_step=3) as stream:
-            for step, tiles in islice(stream, 12):
-                for lane, part in zip(mine, tiles, strict=True):
+            for step, tiles, _ in islice(stream, 12):
+                for lane, part in zip(mine, tiles.numpy(), strict=True):
                     found.append((step, lane, part.tobytes(), repr(draw(config, step, lane))))
     return sorted(found)
 
