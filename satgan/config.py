@@ -48,6 +48,15 @@ class TilesConfig(Group):
     prefetch_steps: Count = Field(4, description="batches prepared ahead of the step that computes (S04) [steps]")
     connections: Count = Field(16, description="pieces read at the same time (S04) [threads]")
     memory_megabytes: Count = Field(1024, description="tiles kept in memory per worker (S04) [MB]")
+    cache: Literal["auto", "device", "memory", "disk", "none"] = Field(
+        "auto",
+        description="where tiles stay between epochs: on the GPU, in memory (as far as they fit), on a scratch "
+        "disk, or nowhere; auto: the first of these that they fit into, the GPU up to a quarter of its free memory; "
+        "no number depends on it (S04)",
+    )
+    cache_folder: str | None = Field(
+        None, description="scratch folder of the disk cache, best on NVMe; none: SATGAN_CACHE, if that is set"
+    )
     connect_timeout_seconds: Seconds = Field(
         5,
         description="S3: an attempt ends that has no connection by then; an address that does not answer is given "
@@ -179,6 +188,7 @@ class Config(Group):
 
 FREE_OPTIONS = (
     "tiles.source", "tiles.prefetch_steps", "tiles.connections", "tiles.memory_megabytes",
+    "tiles.cache", "tiles.cache_folder",
     "tiles.connect_timeout_seconds", "tiles.read_timeout_seconds", "tiles.attempts", "gan.preset",
     "train.name", "train.store", "train.steps", "train.workers", "train.log_steps", "train.film_steps",
     "train.checkpoint_steps", "train.keep_checkpoints",

@@ -6,26 +6,19 @@ from contextlib import ExitStack
 from itertools import islice
 from typing import NamedTuple
 
-import torch
-
-from satgan.config import Config, TilesConfig
+from satgan.config import Config
 from satgan.gan.lane import Lane
-from satgan.gan.noise import Draws, draw
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
-from satgan.tiles.pixels import augment_dihedral, to_unit_range
-from satgan.tiles.store import Patience
 from satgan.tiles.stream import Batch, TileStream
-from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, remove_old, restore, save_checkpoint
 from satgan.train.device import LaneRunner, decide, training_device
+from satgan.train.feed import Feed
 from satgan.train.film import Film
 from satgan.train.journal import Journal
 from satgan.train.progress import Progress
 from satgan.train.run_folder import RunFolder, write_config
-
-DRAWN_TENSORS = ("noise", "dihedral", "history_pick")
 
 SPEED_STEPS = 100
 """Steps over which tiles per second are averaged."""
@@ -69,14 +62,13 @@ class _Run:
 
     def __init__(self, config: Config, watch: Watch) -> None:
         config = decide(config)
-        source, threads = config.tiles.source, config.train.threads_per_lane
-        assert source is not None
+        threads = config.train.threads_per_lane
         assert threads is not None
         self.config, self.watch, self.train = config, watch, config.train
         self.folder = RunFolder(self.train.store, self.train.name)
-        self.tile_set: TileSet = open_tile_set(source, config.tiles.connections, _patience(config.tiles))
         self.device = training_device()
         mine = ranks.lanes_of(ranks.rank(), ranks.world_size(), self.train.lanes)
+        self.feed = Feed(config, mine, self.device)
         here = ranks.workers_on_this_machine()
         self.runner = LaneRunner(len(mine), threads, self.device, here)
         self.pair = Pair(
@@ -96,26 +88,12 @@ class _Run:
 
     def go(self) -> Outcome | None:
         """The whole attempt."""
-        tiles, train = self.config.tiles, self.train
+        train = self.train
         with ExitStack() as stack:
             stack.callback(self.folder.close)
             stack.callback(self.runner.close)
             journal = stack.enter_context(Journal(self.folder, self.start_step)) if self.first else None
-            stream = stack.enter_context(
-                TileStream(
-                    self.tile_set,
-                    lanes=train.lanes,
-                    my_lanes=[lane.number for lane in self.pair.lanes],
-                    lane_batch=train.lane_batch,
-                    seed=train.seed,
-                    start_step=self.start_step,
-                    prefetch_steps=tiles.prefetch_steps,
-                    connections=tiles.connections,
-                    memory_megabytes=tiles.memory_megabytes,
-                    device=self.device,
-                    prepare=self._draws,
-                )
-            )
+            stream = stack.enter_context(self.feed.stream(self.start_step))
             clock = _Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
             self._note_start(journal)
             grid = key = ""
@@ -126,11 +104,6 @@ class _Run:
                     key, grid = self._checkpoint(step + 1, numbers, journal)
                     self._show(step + 1, numbers, clock, at_checkpoint=True)
             return self._end(journal, clock, stream, key, grid)
-
-    def _draws(self, step: int) -> list[Draws]:
-        """The random choices of this worker's lanes; made by the stream's thread while earlier steps compute."""
-        draws = [draw(self.config, step, lane.number) for lane in self.pair.lanes]
-        return [_pinned(one) for one in draws] if self.device.type == "cuda" else draws
 
     def _step(self, batch: Batch, journal: Journal | None, clock: "_Clock", stream: TileStream) -> dict[str, float]:
         """One step, with what is due after it."""
@@ -152,11 +125,7 @@ class _Run:
         return numbers
 
     def _begin(self, lane: Lane, batch: Batch) -> None:
-        place = self.pair.lanes.index(lane)
-        tiles, draws = batch.tiles[place], _on(self.device, batch.choices[place])
-        if self.config.tiles.augment == "dihedral":
-            tiles = augment_dihedral(tiles, draws.dihedral)
-        lane.begin(to_unit_range(tiles), draws)
+        lane.begin(*self.feed.inputs(batch, self.pair.lanes.index(lane)))
 
     def _checkpoint(self, step: int, numbers: dict[str, float], journal: Journal | None) -> tuple[str, str]:
         """Grid, strip, journal and checkpoint after `step` steps; their keys on worker 0."""
@@ -166,7 +135,7 @@ class _Run:
             grid = self.film.cut(step, averaged)
             journal.event(step, "checkpoint", grid=grid)
             journal.publish()
-        key = save_checkpoint(self.folder.store, self.pair, averaged, step, self.tile_set.digest)
+        key = save_checkpoint(self.folder.store, self.pair, averaged, step, self.feed.tile_set.digest)
         if self.first:
             remove_old(self.folder.store, self.train.keep_checkpoints)
         self.watch.checkpoint(step, self.folder.place(key), numbers)
@@ -175,8 +144,8 @@ class _Run:
     def _note_start(self, journal: Journal | None) -> None:
         if journal:
             if not self.start_step:
-                write_config(self.folder, self.config, self.tile_set.digest)
-            about = {"workers": ranks.world_size(), "device": str(self.device)}
+                write_config(self.folder, self.config, self.feed.tile_set.digest)
+            about = {"workers": ranks.world_size(), "device": str(self.device), "cache": self.feed.cache.kind}
             journal.event(self.start_step, "resume" if self.start_step else "start", **about)
 
     def _show(self, step: int, numbers: dict[str, float], clock: "_Clock", at_checkpoint: bool = False) -> None:
@@ -240,15 +209,3 @@ class _Clock:
             "tiles_per_second": self.tiles_per_second(),
             "waited_share": waited_seconds / max(seconds, 1e-9),
         }
-
-
-def _patience(tiles: TilesConfig) -> Patience:
-    return Patience(tiles.connect_timeout_seconds, tiles.read_timeout_seconds, tiles.attempts)
-
-
-def _pinned(draws: Draws) -> Draws:
-    return draws._replace(**{name: getattr(draws, name).pin_memory() for name in DRAWN_TENSORS})
-
-
-def _on(device: torch.device, draws: Draws) -> Draws:
-    return draws._replace(**{name: getattr(draws, name).to(device, non_blocking=True) for name in DRAWN_TENSORS})

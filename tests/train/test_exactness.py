@@ -1,5 +1,6 @@
 """A run's numbers follow from its config and seed alone: not from workers, stops, prefetch or lanes at a time."""
 
+import json
 import multiprocessing
 import os
 import threading
@@ -66,6 +67,24 @@ def test_how_tiles_are_fetched_changes_nothing(make_config: MakeConfig, speed: d
     assert weights_of(usual.checkpoint) == weights_of(other.checkpoint)
 
 
+@pytest.mark.parametrize(
+    "cache",
+    [{"cache": "memory"}, {"cache": "none"}, {"cache": "disk"}, {"cache": "disk", "memory_megabytes": 1}],
+    ids=str,
+)
+def test_where_tiles_are_kept_changes_nothing(make_config: MakeConfig, tmp_path: Path, cache: dict[str, Any]) -> None:
+    """12 steps of 16 tiles of 150 are more than an epoch; the second run finds what the first left on the disk."""
+    usual = run(make_config(train={"name": "usual"}))
+    for name in ("cold", "warm"):
+        folder = {"cache_folder": str(tmp_path / "scratch")}
+        other = run(make_config(train={"name": name}, tiles=cache | folder))
+        assert weights_of(usual.checkpoint) == weights_of(other.checkpoint)
+        assert journal_numbers(usual.run) == journal_numbers(other.run)
+        entries = [json.loads(line) for line in (Path(other.run) / "journal.jsonl").read_text().splitlines()]
+        assert [entry["cache"] for entry in entries if "cache" in entry] == [cache["cache"]]
+    assert (tmp_path / "scratch").exists() == (cache["cache"] == "disk")
+
+
 def test_no_random_number_is_drawn_in_the_step(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = set()
 
@@ -73,7 +92,7 @@ def test_no_random_number_is_drawn_in_the_step(make_config: MakeConfig, monkeypa
         threads.add(threading.current_thread().name)
         return draw(config, step, lane)
 
-    monkeypatch.setattr("satgan.train.loop.draw", noted)
+    monkeypatch.setattr("satgan.train.feed.draw", noted)
     run(make_config())
     assert threads == {"tiles-gather"}
 
