@@ -29,6 +29,7 @@ Filters = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_sp
 Rate = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
 
 
 class Group(BaseModel):
@@ -45,8 +46,32 @@ class TilesConfig(Group):
         "dihedral", description="flips and quarter turns of real tiles: overhead imagery has no up"
     )
     prefetch_steps: Count = Field(4, description="batches prepared ahead of the step that computes (S04) [steps]")
-    connections: Count = Field(8, description="pieces read at the same time (S04) [threads]")
+    connections: Count = Field(16, description="pieces read at the same time (S04) [threads]")
     memory_megabytes: Count = Field(1024, description="tiles kept in memory per worker (S04) [MB]")
+    cache: Literal["auto", "device", "memory", "disk", "none"] = Field(
+        "auto",
+        description="where tiles stay between epochs: on the GPU, in memory (as far as they fit), on a scratch "
+        "disk, or nowhere; auto: the first of these that they fit into, the GPU up to a quarter of its free memory; "
+        "no number depends on it (S04)",
+    )
+    cache_folder: str | None = Field(
+        None, description="scratch folder of the disk cache, best on NVMe; none: SATGAN_CACHE, if that is set"
+    )
+    connect_timeout_seconds: Seconds = Field(
+        5,
+        description="S3: an attempt ends that has no connection by then; an address that does not answer is given "
+        "up after attempts times this and pauses: 32.5 s by default [s]",
+    )
+    read_timeout_seconds: Seconds = Field(
+        30,
+        description="S3: an attempt ends after so long without a byte; a silent server is given up after "
+        "attempts times this and pauses: 157.5 s by default [s]",
+    )
+    attempts: Count = Field(
+        5,
+        description="S3: how often a read is tried, each time from where the bytes broke off, after pauses of at "
+        "most 0.5, 1, 2, 4, … s; then the run ends with the error, and resumes when it is started again",
+    )
 
 
 class GanConfig(Group):
@@ -173,7 +198,9 @@ class Config(Group):
 
 
 FREE_OPTIONS = (
-    "tiles.source", "tiles.prefetch_steps", "tiles.connections", "tiles.memory_megabytes", "gan.preset",
+    "tiles.source", "tiles.prefetch_steps", "tiles.connections", "tiles.memory_megabytes",
+    "tiles.cache", "tiles.cache_folder",
+    "tiles.connect_timeout_seconds", "tiles.read_timeout_seconds", "tiles.attempts", "gan.preset",
     "train.name", "train.store", "train.steps", "train.workers", "train.log_steps", "train.film_steps",
     "train.checkpoint_steps", "train.keep_checkpoints",
 )  # fmt: skip

@@ -72,6 +72,11 @@ class LanePlan:
         """n, the number of tiles that the lane owns: the length of its epoch."""
         return self.stop_tile - self.first_tile
 
+    @property
+    def piece_count(self) -> int:
+        """Pieces that the lane's tiles lie in."""
+        return -(-self.stop_tile // self.piece_tiles) - self.first_tile // self.piece_tiles
+
     def tiles(self, step: int) -> NDArray[np.int64]:
         """The lane's tiles of one step: packed tile numbers, `[lane_batch] int64`."""
         parts: list[NDArray[np.int64]] = []

@@ -3,59 +3,54 @@
 Credentials, region and endpoint come from the standard AWS environment and profile, and from nowhere else.
 """
 
+import random
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from satgan.errors import (
-    ConfigError,
-    CorruptData,
-    SatganError,
-    StoreForbidden,
-    StoreFull,
-    StoreMissing,
-    StoreUnreachable,
-)
+from satgan.errors import ConfigError, CorruptData, SatganError, StoreForbidden, StoreMissing, StoreUnreachable
 from satgan.tiles.folder import FolderStore, Listing, Store, folder_errors_told, too_short, written_aside
+from satgan.tiles.refusal import CREDENTIALS_REMEDY, NAME_REMEDY, NETWORK_REMEDY, RANGES_REMEDY, refusal
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["FolderStore", "Listing", "S3Store", "Store", "open_store"]
+__all__ = ["FolderStore", "Listing", "Patience", "S3Store", "Store", "open_store"]
 
-CONNECT_TIMEOUT_SECONDS = 5
-READ_TIMEOUT_SECONDS = 60
-ATTEMPTS = 5
-RESUMPTIONS = 5
-RESUMPTION_PAUSE_SECONDS = 0.2
+FIRST_PAUSE_SECONDS = 0.5
 DOWNLOAD_BYTES = 8 * 2**20
 READ_BYTES = 2**20
 """Bytes taken from a body at a time: at most so many that had arrived are lost when the connection is reset."""
 
-CREDENTIALS_REMEDY = (
-    "check AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and the bucket's policy "
-    "(without s3:ListBucket, S3 answers 'forbidden' for missing objects too)"
-)
-NETWORK_REMEDY = "check the network and AWS_ENDPOINT_URL, then run the same command again"
-REGION_REMEDY = "set AWS_DEFAULT_REGION to the bucket's region, and AWS_ENDPOINT_URL if it is not on AWS"
-NAME_REMEDY = "check the spelling of the url, AWS_ENDPOINT_URL and AWS_PROFILE (another account has other buckets)"
-QUOTA_REMEDY = "raise the bucket's quota or free some space, then run the same command again"
+Answer = TypeVar("Answer")
 
 
-def open_store(url: str, connections: int = 16) -> Store:
+class Patience(NamedTuple):
+    """How long S3 is waited for before a read or write is given up.
+
+    An attempt fails that cannot connect in time, that brings no byte for the read timeout, or that is answered with
+    a failure that may pass (500, 503 SlowDown, a reset, a body that breaks off). The next one follows after a pause
+    of at most 0.5, 1, 2, 4, … seconds, and goes on where the bytes broke off. So an address that does not answer is
+    given up after attempts · connect timeout + pauses (by default 32.5 s), a silent server after
+    attempts · read timeout + pauses (157.5 s).
+    """
+
+    connect_timeout_seconds: float = 5
+    read_timeout_seconds: float = 30
+    attempts: int = 5
+
+
+def open_store(url: str, connections: int = 16, patience: Patience = Patience()) -> Store:  # noqa: B008  # immutable
     """The store behind `url`: a local folder, which need not exist yet, or `s3://bucket/prefix`. Touches nothing yet.
-
-    For S3, one attempt may take 5 s to connect and 60 s without a byte; there are 5, with pauses of 15 s at most
-    in all. So an address that never answers is given up after 40 s, a server that stays silent after 340 s; a body
-    that breaks off is taken up again from there 5 times.
 
     Args:
         url: path or S3 url.
         connections: how many threads will use it at the same time.
+        patience: with S3.
 
     Raises:
         ConfigError: another scheme than s3://, or no bucket.
@@ -64,7 +59,7 @@ def open_store(url: str, connections: int = 16) -> Store:
         bucket, _, prefix = url.removeprefix("s3://").strip("/").partition("/")
         if not bucket:
             raise ConfigError(f"no bucket in {url!r}", "write s3://bucket/prefix")
-        return S3Store(bucket, prefix, connections)
+        return S3Store(bucket, prefix, connections, patience)
     if not url or ":/" in url:
         raise ConfigError(f"{url!r} is neither a folder nor an S3 url", "write a path, or s3://bucket/prefix")
     return FolderStore(Path(url).expanduser())
@@ -73,22 +68,23 @@ def open_store(url: str, connections: int = 16) -> Store:
 class S3Store(Store):
     """A bucket, or what lies below a prefix of it."""
 
-    def __init__(self, bucket: str, prefix: str, connections: int) -> None:
+    def __init__(self, bucket: str, prefix: str, connections: int, patience: Patience) -> None:
         self.bucket = bucket
         self.prefix = prefix
         self.connections = connections
+        self.patience = patience
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._lock = threading.Lock()
         self._made: S3Client | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return S3Store, (self.bucket, self.prefix, self.connections)
+        return S3Store, (self.bucket, self.prefix, self.connections, self.patience)
 
     @property
     def _client(self) -> "S3Client":
         with self._lock:  # boto3's clients may be shared by threads, their making may not
             if self._made is None:
-                self._made = _make_client(self.connections)
+                self._made = _make_client(self.connections, self.patience)
             return self._made
 
     @property
@@ -104,12 +100,33 @@ class S3Store(Store):
     def _name(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 
+    def _tried(self, what: str, act: Callable[["S3Client"], Answer]) -> Answer:
+        """What `act` returns, tried again as long as the failure may pass; `what` completes "could not …".
+
+        botocore's own retries end with an answer's head; ours know the body too, so that one count bounds both.
+        """
+        with _s3_errors_told(what, self.url):
+            client = self._client
+        for attempt in range(1, self.patience.attempts + 1):
+            try:
+                with _s3_errors_told(what, self.url):
+                    return act(client)
+            except StoreUnreachable as error:
+                if attempt == self.patience.attempts:
+                    found = f"{error.found} (attempt {attempt} of {attempt})"
+                    raise StoreUnreachable(found, error.remedy) from error
+            # Uneven, so that clients who were refused together do not come back together.
+            time.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1))
+        raise AssertionError("the last attempt neither returned nor raised")
+
     def list(self, prefix: str = "") -> Listing:
         above = len(self._name(""))
-        with _s3_errors_told(f"list {prefix or 'the objects'}", self.url):
-            listing = self._client.get_paginator("list_objects_v2")
-            pages = listing.paginate(Bucket=self.bucket, Prefix=self._name(prefix))
+
+        def listed(client: "S3Client") -> Listing:
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._name(prefix))
             return sorted((item["Key"][above:], item["Size"]) for page in pages for item in page.get("Contents", ()))
+
+        return self._tried(f"list {prefix or 'the objects'}", listed)
 
     def exists(self, key: str) -> bool:
         try:
@@ -119,61 +136,64 @@ class S3Store(Store):
         return True
 
     def _size_bytes(self, key: str) -> int:
-        with _s3_errors_told(f"look up {key}", self.url):
-            return self._client.head_object(Bucket=self.bucket, Key=self._name(key))["ContentLength"]
+        return self._tried(
+            f"look up {key}",
+            lambda client: client.head_object(Bucket=self.bucket, Key=self._name(key))["ContentLength"],
+        )
 
     def read(self, key: str) -> bytes:
-        for resumption in range(RESUMPTIONS + 1):
-            time.sleep(resumption * RESUMPTION_PAUSE_SECONDS)
-            with _s3_errors_told(f"read {key}", self.url):
-                body = self._client.get_object(Bucket=self.bucket, Key=self._name(key))["Body"]
-                try:
-                    return body.read()
-                except _broken_off():
-                    body.close()
-        raise self._gave_up(key)
+        def whole(client: "S3Client") -> bytes:
+            with closing(client.get_object(Bucket=self.bucket, Key=self._name(key))["Body"]) as body:
+                return body.read()
+
+        return self._tried(f"read {key}", whole)
 
     def read_range_into(self, key: str, offset: int, buffer: memoryview) -> None:
         filled = 0
-        for resumption in range(RESUMPTIONS + 1):
-            if filled == len(buffer):
-                return
-            time.sleep(resumption * RESUMPTION_PAUSE_SECONDS)
-            with _s3_errors_told(f"read {key}", self.url):
-                filled += self._stream(key, offset + filled, buffer[filled:])
-        if filled < len(buffer):
-            raise self._gave_up(key)
 
-    def _stream(self, key: str, offset: int, buffer: memoryview) -> int:
-        """Bytes that one ranged GET brought into `buffer`: fewer than asked for where the body broke off."""
-        asked = f"bytes={offset}-{offset + len(buffer) - 1}"
-        answer = self._client.get_object(Bucket=self.bucket, Key=self._name(key), Range=asked)
-        total_bytes = int(answer["ContentRange"].rpartition("/")[2])
-        if total_bytes < offset + len(buffer):
-            answer["Body"].close()
-            raise too_short(f"{self.url}/{key}", offset, len(buffer), total_bytes)
-        filled, count = 0, -1
-        try:
-            while count and filled < len(buffer):
-                part = buffer[filled : filled + READ_BYTES]
-                count = answer["Body"].readinto(part)  # type: ignore[arg-type]  # the stubs ask for a file
+        def go_on(client: "S3Client") -> None:
+            nonlocal filled
+            for count in self._stream(client, key, offset + filled, buffer[filled:]):
                 filled += count
-        except _broken_off():
-            pass
-        answer["Body"].close()
-        return filled
 
-    def _gave_up(self, key: str) -> StoreUnreachable:
-        return StoreUnreachable(f"{self.url}/{key}: the body broke off {RESUMPTIONS + 1} times", NETWORK_REMEDY)
+        if len(buffer):
+            self._tried(f"read {key}", go_on)
+
+    def _stream(self, client: "S3Client", key: str, offset: int, buffer: memoryview) -> Iterator[int]:
+        """One ranged GET into `buffer`; yields the bytes of each part that has come."""
+        asked = f"bytes={offset}-{offset + len(buffer) - 1}"
+        answer = client.get_object(Bucket=self.bucket, Key=self._name(key), Range=asked)
+        with closing(answer["Body"]) as body:
+            given, _, total_bytes = answer.get("ContentRange", "").rpartition("/")
+            if not given.startswith(f"bytes {offset}-"):
+                found = f"asked for {asked} of {self.url}/{key}, the server gave {given or 'the whole object'}"
+                raise StoreUnreachable(found, RANGES_REMEDY)
+            if int(total_bytes) < offset + len(buffer):
+                raise too_short(f"{self.url}/{key}", offset, len(buffer), int(total_bytes))
+            filled = 0
+            while filled < len(buffer):
+                part = buffer[filled : filled + READ_BYTES]
+                count = body.readinto(part)  # type: ignore[arg-type]  # the stubs ask for a file
+                if not count:
+                    found = f"{self.url}/{key}: the body ended after {filled} of {len(buffer)} bytes ({asked})"
+                    raise StoreUnreachable(found, NETWORK_REMEDY)
+                filled += count
+                yield count
 
     def write(self, key: str, data: bytes) -> None:
-        with _s3_errors_told(f"write {key}", self.url):
-            self._client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data)
+        self._tried(
+            f"write {key}", lambda client: client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data)
+        )
 
     def upload(self, path: Path, key: str) -> None:
         reading = folder_errors_told(f"read {path.name}", str(path.parent))
-        with reading, path.open("rb") as file, _s3_errors_told(f"write {key}", self.url):
-            self._client.put_object(Bucket=self.bucket, Key=self._name(key), Body=file)
+        with reading, path.open("rb") as file:
+
+            def put(client: "S3Client") -> None:
+                file.seek(0)
+                client.put_object(Bucket=self.bucket, Key=self._name(key), Body=file)
+
+            self._tried(f"write {key}", put)
 
     def download(self, key: str, path: Path) -> None:
         size_bytes = self._size_bytes(key)
@@ -186,31 +206,23 @@ class S3Store(Store):
                 file.write(part)
 
     def delete(self, key: str) -> None:
-        with _s3_errors_told(f"delete {key}", self.url):
-            self._client.delete_object(Bucket=self.bucket, Key=self._name(key))
+        self._tried(f"delete {key}", lambda client: client.delete_object(Bucket=self.bucket, Key=self._name(key)))
 
     def child(self, name: str) -> Store:
-        return S3Store(self.bucket, self._name(name), self.connections)
+        return S3Store(self.bucket, self._name(name), self.connections, self.patience)
 
 
-def _make_client(connections: int) -> "S3Client":
+def _make_client(connections: int, patience: Patience) -> "S3Client":
     import boto3
     from botocore.config import Config
 
     config = Config(
-        connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        read_timeout=READ_TIMEOUT_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        connect_timeout=patience.connect_timeout_seconds,
+        read_timeout=patience.read_timeout_seconds,
+        retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=connections,
     )
     return boto3.session.Session().client("s3", config=config)
-
-
-def _broken_off() -> tuple[type[Exception], ...]:
-    """What a body raises that ends too early; the answer's head had come."""
-    from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
-
-    return IncompleteReadError, ReadTimeoutError, ResponseStreamingError, ConnectionError
 
 
 @contextmanager
@@ -229,32 +241,20 @@ def _s3_errors_told(what: str, url: str) -> Iterator[None]:
 
 def _s3_error(found: str, error: Exception) -> SatganError | None:
     from botocore import exceptions as aws
+    from urllib3.exceptions import HTTPError
 
     if isinstance(error, aws.ClientError):
-        return _refusal(found, error.response["Error"].get("Code", ""), _status(error))
+        return refusal(found, error.response["Error"].get("Code", ""), _status(error))
     if isinstance(error, aws.ParamValidationError):
         return StoreMissing(found, NAME_REMEDY)
     if isinstance(error, aws.FlexibleChecksumError):
         return CorruptData(found, "run the same command again; if it happens again, write the object anew")
-    if isinstance(error, (aws.HTTPClientError, aws.ConnectionError, aws.IncompleteReadError, ValueError)):
-        return StoreUnreachable(found, NETWORK_REMEDY)  # ValueError: an AWS_ENDPOINT_URL that is no url
+    if isinstance(error, (aws.HTTPClientError, aws.ConnectionError, aws.IncompleteReadError, HTTPError)):
+        return StoreUnreachable(found, NETWORK_REMEDY)
+    if isinstance(error, (ConnectionError, ValueError)):  # ValueError: an AWS_ENDPOINT_URL that is no url
+        return StoreUnreachable(found, NETWORK_REMEDY)
     return StoreForbidden(found, CREDENTIALS_REMEDY) if isinstance(error, aws.BotoCoreError) else None
 
 
 def _status(error: "ClientError") -> int:
     return int(error.response["ResponseMetadata"].get("HTTPStatusCode", 0))
-
-
-def _refusal(found: str, code: str, status: int) -> SatganError:
-    """What a server's answer means. S3-compatible servers differ in codes, so the HTTP status decides where it can."""
-    if code == "InvalidRange":
-        return CorruptData(found + " (the object is truncated)", "copy or pack it again from where it came")
-    if status in (301, 307) or code == "AuthorizationHeaderMalformed":
-        return StoreMissing(found, REGION_REMEDY)
-    if status == 404 or code in ("NoSuchKey", "NoSuchBucket"):
-        return StoreMissing(found, NAME_REMEDY)
-    if status == 507 or "Quota" in code or "StorageFull" in code:
-        return StoreFull(found, QUOTA_REMEDY)
-    if status >= 500 or status == 429 or code in ("SlowDown", "RequestTimeout"):
-        return StoreUnreachable(found, NETWORK_REMEDY)
-    return StoreForbidden(found, CREDENTIALS_REMEDY)

@@ -1,8 +1,9 @@
 """From a plan to batches: pieces are read ahead by threads while the current step computes (S04).
 
 Three kinds of threads, all in this process: `connections` readers fetch pieces; one gathering thread holds the pieces,
-follows the plan of each lane and fills batches; the consumer takes them. What is delivered follows from the plan
-alone, so it does not depend on connections, prefetch, memory, or on who holds which lane.
+follows the plan of each lane, fills batches and prepares a step's random choices; the consumer takes both. What is
+delivered follows from the plan alone, so it does not depend on connections, prefetch, memory, or on who holds which
+lane.
 
 A failure in any thread ends the stream and is raised by the consumer's next call, before batches that lie ready.
 """
@@ -13,68 +14,25 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
-from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from satgan.tiles.manifest import Manifest
+from satgan.tiles.batches import Batch, BatchBuffer, Pixels, side_stream
+from satgan.tiles.pieces import Arena, DeviceArena, HostArena, PieceCache, PieceSource, tile_shape
 from satgan.tiles.plan import WINDOW_PIECES, LanePlan
 
-Pixels = NDArray[np.uint8]
-Batch = tuple[int, Pixels]
+__all__ = ["Batch", "PieceSource", "Pixels", "TileStream"]
 
-
-class PieceSource(Protocol):
-    """A tile set that hands out verified pieces."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the set is."""
-
-    def read_piece(self, piece: int) -> Pixels:
-        """The tiles of a piece, `[n, H, W, C] uint8`, verified; may be called by several threads at once."""
-
-
-class _PieceCache:
-    """Pieces that are here or under way, at most `capacity_pieces`.
-
-    Each epoch wants every piece once, in a new order. So the piece that was read last is dropped first: what stays is
-    found again in every epoch, and a set of which half fits is half read from memory. (Dropping the least recently
-    used instead would find a seventh.)
-
-    Only the gathering thread calls it, so it needs no lock.
-    """
-
-    def __init__(self, read: Callable[[int], "Future[Pixels]"], capacity_pieces: int) -> None:
-        self._read = read
-        self._capacity_pieces = capacity_pieces
-        self._futures: dict[int, Future[Pixels]] = {}
-        self._wanted: dict[int, frozenset[int]] = {}
-
-    def want(self, lane: int, pieces: Sequence[int]) -> None:
-        """Replace what a lane wants, and begin to read what is not here."""
-        self._wanted[lane] = frozenset(pieces)
-        for piece in pieces:
-            if piece not in self._futures:
-                self._make_room()
-                self._futures[piece] = self._read(piece)
-
-    def take(self, piece: int) -> Pixels:
-        """A wanted piece; waits for it."""
-        return self._futures[piece].result()
-
-    def _make_room(self) -> None:
-        wanted = frozenset[int]().union(*self._wanted.values())
-        while len(self._futures) >= self._capacity_pieces:
-            del self._futures[next(piece for piece in reversed(self._futures) if piece not in wanted)]
+CPU = torch.device("cpu")
 
 
 class _LaneReader:
     """Fills batches in a lane's order. It wants the pieces of its window and of the next ones, as its share allows."""
 
     def __init__(
-        self, plan: LanePlan, start_step: int, cache: _PieceCache, share_pieces: int, ahead_windows: int
+        self, plan: LanePlan, start_step: int, cache: PieceCache, share_pieces: int, ahead_windows: int
     ) -> None:
         self._plan = plan
         self._windows = plan.windows(start_step)
@@ -84,14 +42,14 @@ class _LaneReader:
         self._upcoming: deque[NDArray[np.int64]] = deque()
         self._window = np.empty(0, np.int64)
 
-    def fill(self, rows: Pixels) -> None:
-        """Write the lane's next tiles into `rows`, `[lane_batch, H, W, C] uint8`."""
+    def fill(self, arena: Arena, buffer: BatchBuffer, lane: int) -> None:
+        """Gather the lane's next tiles into the batch's row `lane`."""
         filled = 0
-        while filled < len(rows):
+        while filled < self._plan.lane_batch:
             if not len(self._window):
                 self._window = self._next_window()
-            tiles = self._window[: len(rows) - filled]
-            self._gather(tiles, rows[filled : filled + len(tiles)])
+            tiles = self._window[: self._plan.lane_batch - filled]
+            arena.gather(self._cache.rows(tiles), buffer, lane, filled)
             self._window = self._window[len(tiles) :]
             filled += len(tiles)
 
@@ -103,22 +61,16 @@ class _LaneReader:
         self._cache.want(self._plan.lane, list(dict.fromkeys(pieces))[: self._share_pieces])
         return self._upcoming.popleft()
 
-    def _gather(self, tiles: NDArray[np.int64], rows: Pixels) -> None:
-        pieces, within = np.divmod(tiles, self._plan.piece_tiles)
-        for piece in np.unique(pieces).tolist():
-            chosen = np.flatnonzero(pieces == piece)
-            rows[chosen] = self._cache.take(piece)[within[chosen]]
-
 
 class TileStream:
     """Batches of some lanes of a run, from a step on, without end. A context manager; leaving it stops all threads.
 
-    Iterating gives `(step, tiles)` for start_step, start_step + 1, …; tiles are
-    `[len(my_lanes), lane_batch, H, W, C] uint8`, a fresh array each time.
+    Iterating gives a `Batch` for start_step, start_step + 1, …; its tiles lie in memory that is used again once the
+    next batch is asked for: a consumer that keeps them copies them.
 
-    Memory: pieces that are here or under way take at most `capacity_bytes`, the larger of `memory_megabytes` and
-    what progress needs, WINDOW_PIECES pieces (about 64 MB) per lane; a set that fits is read once. Beyond that,
-    prefetch_steps + 2 batches, and what `read_piece` takes for itself on each connection.
+    Memory: pieces that are here or under way take at most `capacity_bytes`: `memory_megabytes`, or what progress needs
+    if that is more, WINDOW_PIECES pieces (about 64 MB) per lane; a set that fits is read once. Beyond that,
+    prefetch_steps + 1 batches.
 
     Args:
         source: an opened tile set.
@@ -130,6 +82,10 @@ class TileStream:
         prefetch_steps: batches kept ready.
         connections: pieces read at the same time [threads].
         memory_megabytes: memory for pieces [10⁶ bytes].
+        keep: whether pieces stay in memory for the next epoch; else there are only as many as reading ahead needs.
+        device: where the tiles are wanted.
+        on_device: whether all pieces of these lanes are kept there.
+        prepare: makes a step's random choices, a function of its number; called by the gathering thread.
 
     Attributes:
         capacity_bytes: the bound of memory for pieces.
@@ -137,7 +93,7 @@ class TileStream:
 
     Raises:
         TilesError: the set has fewer tiles than the run has lanes.
-        SatganError: while iterating, whatever `read_piece` raised.
+        SatganError: while iterating, whatever reading a piece raised.
         ValueError: while iterating, the stream was closed.
     """
 
@@ -151,23 +107,38 @@ class TileStream:
         seed: int,
         start_step: int = 0,
         prefetch_steps: int = 4,
-        connections: int = 8,
+        connections: int = 16,
         memory_megabytes: int = 1024,
+        keep: bool = True,
+        device: torch.device = CPU,
+        on_device: bool = False,
+        prepare: Callable[[int], object] = lambda step: None,
     ) -> None:
         manifest = source.manifest
-        self._source = source
+        self._prepare = prepare
         self._plans = [
             LanePlan(manifest.tile_count, manifest.piece_tiles, lanes, lane, lane_batch, seed) for lane in my_lanes
         ]
-        self._batch_shape = (len(my_lanes), lane_batch, manifest.size, manifest.size, manifest.channels)
-        self._prefetch_steps = prefetch_steps
-        piece_bytes = manifest.piece_tiles * manifest.tile_bytes
-        self._capacity_pieces = max(memory_megabytes * 10**6 // piece_bytes, WINDOW_PIECES * len(my_lanes))
-        self.capacity_bytes = self._capacity_pieces * piece_bytes
-        self.waited_seconds = 0.0
         self._ahead_windows = -(-connections // (WINDOW_PIECES * len(my_lanes)))
+        least = WINDOW_PIECES * len(my_lanes)
+        piece_bytes = manifest.piece_tiles * manifest.tile_bytes
+        owned = sum(plan.piece_count for plan in self._plans)
+        most = memory_megabytes * 10**6 // piece_bytes if keep else least * (1 + self._ahead_windows)
+        if on_device:
+            most = owned
+        self._share_pieces = max(most, least) // len(my_lanes)
+        self._slots = min(max(most, least), owned)
+        self.capacity_bytes = self._slots * piece_bytes
+        self.waited_seconds = 0.0
         self._changed = threading.Condition()
-        self._ready: deque[Batch] = deque()
+        side = side_stream(device)
+        self._arena: Arena = (
+            DeviceArena(source, self._slots, device, side) if on_device else HostArena(source, self._slots)
+        )
+        shape = (len(my_lanes), lane_batch, *tile_shape(manifest))
+        self._free = deque(BatchBuffer(shape, device, side) for _ in range(prefetch_steps + 1))
+        self._held: BatchBuffer | None = None
+        self._ready: deque[tuple[Batch, BatchBuffer]] = deque()
         self._failure: BaseException | None = None
         self._closed = False
         self._readers = ThreadPoolExecutor(connections, thread_name_prefix="tiles-read")
@@ -186,14 +157,16 @@ class TileStream:
     def __next__(self) -> Batch:
         began = time.perf_counter()
         with self._changed:
+            self._give_back()
             self._changed.wait_for(lambda: self._ready or self._ended)
             self.waited_seconds += time.perf_counter() - began
             if self._closed:
                 raise ValueError("the tile stream is closed")
             if self._failure is not None:
                 raise self._failure
-            self._changed.notify_all()
-            return self._ready.popleft()
+            batch, self._held = self._ready.popleft()
+            self._held.arrive()
+            return batch
 
     def close(self) -> None:
         """Stop all threads and wait until they are gone: for reads under way, at most as long as these may take."""
@@ -208,37 +181,52 @@ class TileStream:
     def _ended(self) -> bool:
         return self._closed or self._failure is not None
 
+    def _give_back(self) -> None:
+        """The consumer is through with its batch."""
+        if self._held is not None:
+            self._held.leave()
+            self._free.append(self._held)
+            self._held = None
+            self._changed.notify_all()
+
     def _produce(self, start_step: int) -> None:
         """The gathering thread."""
         try:
-            cache = _PieceCache(self._read, self._capacity_pieces)
-            share = self._capacity_pieces // len(self._plans)
-            lanes = [_LaneReader(plan, start_step, cache, share, self._ahead_windows) for plan in self._plans]
+            cache = PieceCache(self._read, self._slots, self._plans[0].piece_tiles)
+            readers = [
+                _LaneReader(plan, start_step, cache, self._share_pieces, self._ahead_windows) for plan in self._plans
+            ]
             for step in count(start_step):
-                tiles = np.empty(self._batch_shape, np.uint8)
-                for lane, rows in zip(lanes, tiles, strict=True):
-                    lane.fill(rows)
-                if not self._hand_over((step, tiles)):
+                buffer = self._next_buffer()
+                if buffer is None:
                     break
+                buffer.begin()
+                for lane, reader in enumerate(readers):
+                    reader.fill(self._arena, buffer, lane)
+                buffer.ship(from_host=not self._arena.on_device)
+                self._hand_over(Batch(step, buffer.tiles, self._prepare(step)), buffer)
         except BaseException as error:
             self._fail(error)
 
-    def _hand_over(self, batch: Batch) -> bool:
-        """Wait for room and add a batch; False once the stream has ended."""
+    def _next_buffer(self) -> BatchBuffer | None:
+        """A buffer that nobody uses, as soon as there is one; None once the stream has ended."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._ready) < self._prefetch_steps or self._ended)
-            if not self._ended:
-                self._ready.append(batch)
-                self._changed.notify_all()
-            return not self._ended
+            self._changed.wait_for(lambda: self._free or self._ended)
+            return None if self._ended else self._free.popleft()
 
-    def _read(self, piece: int) -> "Future[Pixels]":
+    def _hand_over(self, batch: Batch, buffer: BatchBuffer) -> None:
+        with self._changed:
+            if not self._ended:
+                self._ready.append((batch, buffer))
+                self._changed.notify_all()
+
+    def _read(self, piece: int, slot: int) -> "Future[None]":
         """Begin to read a piece. A failure is told at once, not when the piece's turn comes."""
-        future = self._readers.submit(self._source.read_piece, piece)
+        future = self._readers.submit(self._arena.load, slot, piece)
         future.add_done_callback(self._note_failure)
         return future
 
-    def _note_failure(self, future: "Future[Pixels]") -> None:
+    def _note_failure(self, future: "Future[None]") -> None:
         error = None if future.cancelled() else future.exception()
         if error is not None:
             self._fail(error)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from satgan.errors import CorruptData, StoreMissing, TilesError
 from satgan.tiles.manifest import MANIFEST_NAME, Manifest
-from satgan.tiles.store import Store, open_store
+from satgan.tiles.store import Patience, Store, open_store
 
 Pixels = NDArray[np.uint8]
 
@@ -35,23 +35,33 @@ class TileSet:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def read_piece(self, piece: int) -> Pixels:
-        """The tiles of piece number `piece` (0 to manifest.piece_count - 1): `[n, H, W, C] uint8`, memory of its own.
+        """The tiles of a piece, `[n, H, W, C] uint8`, in memory of its own; see `read_piece_into`."""
+        size = self.manifest.size
+        tiles = np.empty((self.manifest.piece_place(piece).tiles, size, size, self.manifest.channels), np.uint8)
+        self.read_piece_into(piece, tiles)
+        return tiles
+
+    def read_piece_into(self, piece: int, tiles: Pixels) -> None:
+        """Fill `tiles` with piece number `piece` (0 to manifest.piece_count - 1).
 
         Bytes that do not have their recorded digest are read a second time before that is an error.
+
+        Args:
+            piece: its number.
+            tiles: `[n, H, W, C] uint8`, contiguous; n as `manifest.piece_place(piece)` has it.
 
         Raises:
             CorruptData: wrong bytes both times, or a shard that is too short.
             StoreError: what the store raises, say StoreMissing for a shard that is gone.
         """
         shard, offset_bytes, count, digest = self.manifest.piece_place(piece)
-        size = self.manifest.size
-        tiles = np.empty((count, size, size, self.manifest.channels), np.uint8)
+        assert len(tiles) == count, (len(tiles), count)
         found = ""
         for _ in range(2):
             self.store.read_range_into(shard.name, offset_bytes, tiles.data.cast("B"))
             found = xxhash.xxh3_64_hexdigest(tiles.data)
             if found == digest:
-                return tiles
+                return
         last_byte = offset_bytes + tiles.nbytes - 1
         raise CorruptData(
             f"{self.store.url}/{shard.name}, bytes {offset_bytes} to {last_byte} (piece {piece}): xxh3 "
@@ -60,18 +70,19 @@ class TileSet:
         )
 
 
-def open_tile_set(source: str, connections: int = 16) -> TileSet:
+def open_tile_set(source: str, connections: int = 16, patience: Patience = Patience()) -> TileSet:  # noqa: B008
     """The tile set at `source`, a folder or `s3://` prefix, its manifest read and checked.
 
     Args:
         source: where the set lies.
         connections: how many threads will read pieces at the same time.
+        patience: with S3.
 
     Raises:
         StoreMissing: no such folder or bucket.
         TilesError: no tile set there, or a manifest that is none.
     """
-    store = open_store(source, connections)
+    store = open_store(source, connections, patience)
     try:
         data = store.read(MANIFEST_NAME)
     except StoreMissing as error:

@@ -6,22 +6,16 @@ from contextlib import ExitStack
 from itertools import islice
 from typing import NamedTuple
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from satgan.config import Config
 from satgan.errors import StoreError
 from satgan.gan.lane import Lane
-from satgan.gan.noise import Draws, draw
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
-from satgan.tiles.pixels import augment_dihedral, to_unit_range
-from satgan.tiles.stream import TileStream
-from satgan.tiles.tile_set import TileSet, open_tile_set
+from satgan.tiles.stream import Batch, TileStream
 from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, remove_old, restore, save_checkpoint
 from satgan.train.device import LaneRunner, decide, training_device
+from satgan.train.feed import Feed
 from satgan.train.film import Film
 from satgan.train.journal import Journal
 from satgan.train.progress import Progress
@@ -69,14 +63,13 @@ class _Run:
 
     def __init__(self, config: Config, watch: Watch) -> None:
         config = Config.model_validate_json(ranks.from_first(decide(config).model_dump_json()))
-        source, threads = config.tiles.source, config.train.threads_per_lane
-        assert source is not None
+        threads = config.train.threads_per_lane
         assert threads is not None
         self.config, self.watch, self.train = config, watch, config.train
         self.folder = RunFolder(self.train.store, self.train.name)
-        self.tile_set: TileSet = open_tile_set(source)
         self.device = training_device()
         mine = ranks.lanes_of(ranks.rank(), ranks.world_size(), self.train.lanes)
+        self.feed = Feed(config, mine, self.device)
         here = ranks.workers_on_this_machine()
         self.runner = LaneRunner(len(mine), threads, self.device, here)
         self.pair = Pair(
@@ -90,11 +83,12 @@ class _Run:
 
     def _check_agreement(self) -> None:
         """Every worker must see the tile set and the checkpoints that worker 0 sees, or numbers would be mixed."""
-        seen = f"tile set {self.tile_set.digest}, checkpoints after steps {complete_steps(self.folder.store)}"
+        tile_set = self.feed.tile_set
+        seen = f"tile set {tile_set.digest}, checkpoints after steps {complete_steps(self.folder.store)}"
         first = ranks.from_first(seen)
         if seen != first:
             raise StoreError(
-                f"worker {ranks.rank()} sees {seen} in {self.tile_set.store.url} and {self.folder.url}, worker 0 sees "
+                f"worker {ranks.rank()} sees {seen} in {tile_set.store.url} and {self.folder.url}, worker 0 sees "
                 f"{first}: the machines do not share these places",
                 "give --tiles and --store that all machines see, such as s3:// urls",
             )
@@ -108,39 +102,27 @@ class _Run:
 
     def go(self) -> Outcome | None:
         """The whole attempt."""
-        tiles, train = self.config.tiles, self.train
+        train = self.train
         with ExitStack() as stack:
             stack.callback(self.folder.close)
             stack.callback(self.runner.close)
             journal = stack.enter_context(Journal(self.folder, self.start_step)) if self.first else None
-            stream = stack.enter_context(
-                TileStream(
-                    self.tile_set,
-                    lanes=train.lanes,
-                    my_lanes=[lane.number for lane in self.pair.lanes],
-                    lane_batch=train.lane_batch,
-                    seed=train.seed,
-                    start_step=self.start_step,
-                    prefetch_steps=tiles.prefetch_steps,
-                    connections=tiles.connections,
-                    memory_megabytes=tiles.memory_megabytes,
-                )
-            )
+            stream = stack.enter_context(self.feed.stream(self.start_step))
             clock = _Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
             self._note_start(journal)
             grid = key = ""
-            for step, batch in islice(stream, max(0, train.steps - self.start_step)):
-                numbers = self._step(step, batch, journal, clock, stream)
+            for batch in islice(stream, max(0, train.steps - self.start_step)):
+                step = batch.step
+                numbers = self._step(batch, journal, clock, stream)
                 if (step + 1) % train.checkpoint_steps == 0 or step + 1 == train.steps:
                     key, grid = self._checkpoint(step + 1, numbers, journal)
                     self._show(step + 1, numbers, clock, at_checkpoint=True)
             return self._end(journal, clock, stream, key, grid)
 
-    def _step(
-        self, step: int, batch: NDArray[np.uint8], journal: Journal | None, clock: "_Clock", stream: TileStream
-    ) -> dict[str, float]:
+    def _step(self, batch: Batch, journal: Journal | None, clock: "_Clock", stream: TileStream) -> dict[str, float]:
         """One step, with what is due after it."""
-        self.pair.each(lambda lane: self._begin(lane, step, batch))
+        step = batch.step
+        self.pair.each(lambda lane: self._begin(lane, batch))
         if journal and step == self.start_step == 0:
             journal.event(0, "inputs", **self.film.show_inputs(self.pair.lanes[0].reals))
         numbers = train_step(self.pair)
@@ -156,12 +138,8 @@ class _Run:
             self._show(step + 1, numbers, clock)
         return numbers
 
-    def _begin(self, lane: Lane, step: int, batch: NDArray[np.uint8]) -> None:
-        draws = draw(self.config, step, lane.number)
-        tiles = torch.from_numpy(batch[self.pair.lanes.index(lane)]).to(self.device, non_blocking=True)
-        if self.config.tiles.augment == "dihedral":
-            tiles = augment_dihedral(tiles, draws.dihedral.to(self.device))
-        lane.begin(to_unit_range(tiles), _on(self.device, draws))
+    def _begin(self, lane: Lane, batch: Batch) -> None:
+        lane.begin(*self.feed.inputs(batch, self.pair.lanes.index(lane)))
 
     def _checkpoint(self, step: int, numbers: dict[str, float], journal: Journal | None) -> tuple[str, str]:
         """Grid, strip, journal and checkpoint after `step` steps; their keys on worker 0."""
@@ -171,7 +149,7 @@ class _Run:
             grid = self.film.cut(step, averaged)
             journal.event(step, "checkpoint", grid=grid)
             journal.publish()
-        key = save_checkpoint(self.folder.store, self.pair, averaged, step, self.tile_set.digest)
+        key = save_checkpoint(self.folder.store, self.pair, averaged, step, self.feed.tile_set.digest)
         if self.first:
             remove_old(self.folder.store, self.train.keep_checkpoints)
         self.watch.checkpoint(step, self.folder.place(key), numbers)
@@ -179,8 +157,8 @@ class _Run:
 
     def _note_start(self, journal: Journal | None) -> None:
         if journal:
-            write_config(self.folder, self.config, self.tile_set.digest)
-            about = {"workers": ranks.world_size(), "device": str(self.device)}
+            write_config(self.folder, self.config, self.feed.tile_set.digest)
+            about = {"workers": ranks.world_size(), "device": str(self.device), "cache": self.feed.cache.kind}
             journal.event(self.start_step, "resume" if self.start_step else "start", **about)
 
     def _show(self, step: int, numbers: dict[str, float], clock: "_Clock", at_checkpoint: bool = False) -> None:
@@ -244,7 +222,3 @@ class _Clock:
             "tiles_per_second": self.tiles_per_second(),
             "waited_share": waited_seconds / max(seconds, 1e-9),
         }
-
-
-def _on(device: torch.device, draws: Draws) -> Draws:
-    return draws._replace(noise=draws.noise.to(device), history_pick=draws.history_pick.to(device))

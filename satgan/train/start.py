@@ -132,6 +132,8 @@ def _placed(config: Config, source: str) -> Config:
     import torch
 
     train, tiles = config.train, config.tiles.model_copy(update={"source": _absolute(source)})
+    if tiles.cache_folder is not None:
+        tiles = tiles.model_copy(update={"cache_folder": str(Path(tiles.cache_folder).expanduser().absolute())})
     workers = min(train.lanes, max(1, torch.cuda.device_count())) if train.workers is None else train.workers
     decided = train.model_copy(update={"workers": workers, "store": _absolute(train.store)})
     return config.model_copy(update={"tiles": tiles, "train": decided})

@@ -23,7 +23,7 @@ from satgan.errors import (
 )
 from satgan.tiles import store as store_module
 from satgan.tiles.folder import UNFINISHED_SUFFIX, written_aside
-from satgan.tiles.store import FolderStore, open_store
+from satgan.tiles.store import FolderStore, Patience, open_store
 
 BODY = bytes(range(256)) * 40
 
@@ -176,6 +176,7 @@ def test_permissions_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
+QUICK = Patience(attempts=2)
 
 
 @pytest.fixture
@@ -196,8 +197,7 @@ def faulty_server(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Ans
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setattr(store_module, "ATTEMPTS", 2)
-    monkeypatch.setattr(store_module, "RESUMPTION_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(store_module, "FIRST_PAUSE_SECONDS", 0.0)
     yield answers
     server.shutdown()
     thread.join()
@@ -259,7 +259,7 @@ def test_a_body_that_always_breaks_off_is_given_up(faulty_server: list[Answer]) 
     faulty_server[:] = [breaking_after(0)]
     store = open_store("s3://bucket/p")
     for read in (lambda: store.read("x"), lambda: store.read_range_into("x", 0, memoryview(bytearray(9)))):
-        with pytest.raises(StoreUnreachable, match="broke off 6 times"):
+        with pytest.raises(StoreUnreachable, match="attempt 5 of 5"):
             read()
 
 
@@ -269,7 +269,8 @@ def test_a_body_that_always_breaks_off_is_given_up(faulty_server: list[Answer]) 
         (403, "AccessDenied", StoreForbidden, "AWS_PROFILE"),
         (403, "InvalidAccessKeyId", StoreForbidden, "AWS_PROFILE"),
         (403, "SignatureDoesNotMatch", StoreForbidden, "AWS_PROFILE"),
-        (400, "ExpiredToken", StoreForbidden, "AWS_PROFILE"),
+        (400, "ExpiredToken", StoreForbidden, "renew"),
+        (403, "RequestTimeTooSkewed", StoreForbidden, "clock"),
         (404, "NoSuchBucket", StoreMissing, "AWS_ENDPOINT_URL"),
         (400, "AuthorizationHeaderMalformed", StoreMissing, "AWS_DEFAULT_REGION"),
         (416, "InvalidRange", CorruptData, "again"),
@@ -285,7 +286,7 @@ def test_refusals_have_their_names(
 ) -> None:
     faulty_server[:] = [refusal(status, code)]
     with pytest.raises(expected) as told:
-        open_store("s3://bucket/p").write("x", b"1")
+        open_store("s3://bucket/p", patience=QUICK).write("x", b"1")
     assert "s3://bucket/p" in told.value.found
     assert code in told.value.found
     assert remedy in told.value.remedy
@@ -293,32 +294,29 @@ def test_refusals_have_their_names(
 
 def test_a_failure_that_passes_is_not_seen_and_attempts_are_counted(faulty_server: list[Answer]) -> None:
     faulty_server[:] = [refusal(503, "SlowDown"), breaking_after(10**6)]
-    assert open_store("s3://bucket/p").read("x") == BODY
+    assert open_store("s3://bucket/p", patience=QUICK).read("x") == BODY
     faulty_server[:] = [refusal(503, "SlowDown")] * 2 + [breaking_after(10**6)]
     with pytest.raises(StoreUnreachable, match="SlowDown"):
-        open_store("s3://bucket/p").read("x")
+        open_store("s3://bucket/p", patience=QUICK).read("x")
     assert len(faulty_server) == 1
 
 
 def test_an_address_that_does_not_answer_is_told(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    monkeypatch.setattr(store_module, "ATTEMPTS", 1)
     for endpoint in (f"http://127.0.0.1:{port}", "no url"):
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         with pytest.raises(StoreUnreachable, match=endpoint) as told:
-            open_store("s3://bucket/p").list()
+            open_store("s3://bucket/p", patience=Patience(attempts=1)).list()
         assert "AWS_ENDPOINT_URL" in told.value.remedy
 
 
 def test_a_silent_server_is_given_up(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "ATTEMPTS", 1)
-    monkeypatch.setattr(store_module, "READ_TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
         start_seconds = time.monotonic()
         with pytest.raises(StoreUnreachable, match="timeout"):
-            open_store("s3://bucket/p").read("x")
+            open_store("s3://bucket/p", patience=Patience(read_timeout_seconds=0.2, attempts=1)).read("x")
         assert time.monotonic() - start_seconds < 20
 
 

@@ -3,18 +3,21 @@
 import shutil
 import threading
 import time
-import weakref
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torch import Tensor
 
 from satgan.errors import CorruptData, TilesError
 from satgan.tiles.manifest import Manifest
+from satgan.tiles.pieces import HostArena
 from satgan.tiles.plan import LanePlan
 from satgan.tiles.shards import open_tile_set, pack
 from satgan.tiles.stream import Pixels, TileStream
@@ -24,7 +27,7 @@ PATIENCE_SECONDS = 10.0
 
 
 class NumberedTiles:
-    """A tile set in memory whose tiles, `[2, 2, 2] uint8`, are their own numbers. It watches what is read and kept."""
+    """A tile set in memory whose tiles, `[2, 2, 2] uint8`, are their own numbers. It notes reads and places."""
 
     def __init__(
         self,
@@ -38,44 +41,45 @@ class NumberedTiles:
         )  # fmt: skip
         self.on_read = on_read
         self.reads: Counter[int] = Counter()
-        self.alive = self.most_alive = 0
+        self.places: set[int] = set()
         self._lock = threading.Lock()
 
-    def read_piece(self, piece: int) -> Pixels:
+    def read_piece_into(self, piece: int, tiles: Pixels) -> None:
         self.on_read(piece)
         first = piece * self.manifest.piece_tiles
-        numbers = np.arange(first, min(first + self.manifest.piece_tiles, self.manifest.tile_count), dtype=np.int64)
-        pixels = numbers.view(np.uint8).reshape(-1, 2, 2, 2).copy()
-        weakref.finalize(pixels, self._count, -1)
-        self._count(1)
+        assert tiles.shape == (min(self.manifest.piece_tiles, self.manifest.tile_count - first), 2, 2, 2)
+        tiles[:] = 255  # what lay there is gone while it is read
+        numbers = np.arange(first, first + len(tiles), dtype=np.int64)
+        tiles[:] = numbers.view(np.uint8).reshape(-1, 2, 2, 2)
         with self._lock:
             self.reads[piece] += 1
-        return pixels
-
-    def _count(self, change: int) -> None:
-        with self._lock:
-            self.alive += change
-            self.most_alive = max(self.most_alive, self.alive)
+            self.places.add(tiles.ctypes.data)
 
 
-def stream_of(source: NumberedTiles, my_lanes: Sequence[int] = range(LANES), **settings: int) -> TileStream:
+def stream_of(source: NumberedTiles, my_lanes: Sequence[int] = range(LANES), **settings: Any) -> TileStream:
     """Some lanes of the run that these tests speak of."""
-    options = {"lanes": LANES, "lane_batch": LANE_BATCH, "seed": SEED, "memory_megabytes": 1, **settings}
+    options: dict[str, Any] = {
+        "lanes": LANES,
+        "lane_batch": LANE_BATCH,
+        "seed": SEED,
+        "memory_megabytes": 1,
+        **settings,
+    }
     return TileStream(source, my_lanes=list(my_lanes), **options)
 
 
-def numbers_of(tiles: Pixels) -> NDArray[np.int64]:
-    """Tile numbers `[lanes, lane_batch]` of a batch of numbered tiles."""
-    return tiles.reshape(*tiles.shape[:2], 8).view(np.int64)[..., 0]
+def numbers_of(tiles: Tensor) -> NDArray[np.int64]:
+    """Tile numbers `[lanes, lane_batch]` of a batch of numbered tiles, in memory of their own."""
+    return tiles.flatten(2).numpy().view(np.int64)[..., 0].copy()
 
 
-def batches(steps: int, my_lanes: Sequence[int] = range(LANES), **settings: int) -> NDArray[np.int64]:
+def batches(steps: int, my_lanes: Sequence[int] = range(LANES), **settings: Any) -> NDArray[np.int64]:
     """The first batches of a stream, `[steps, lanes, lane_batch]` tile numbers."""
     with stream_of(NumberedTiles(), my_lanes, **settings) as stream:
-        read = list(islice(stream, steps))
+        read = [(batch.step, numbers_of(batch.tiles)) for batch in islice(stream, steps)]
     first = settings.get("start_step", 0)
     assert [step for step, _ in read] == list(range(first, first + steps))
-    return np.stack([numbers_of(tiles) for _, tiles in read])
+    return np.stack([numbers for _, numbers in read])
 
 
 def threads_of_streams() -> list[str]:
@@ -109,10 +113,13 @@ def test_the_stream_carries_out_the_plan() -> None:
         {"prefetch_steps": 1},
         {"prefetch_steps": 50},
         {"memory_megabytes": 0},
+        {"keep": False},
+        {"on_device": True},
+        {"on_device": True, "connections": 2, "prefetch_steps": 1},
         {"connections": 3, "prefetch_steps": 2, "memory_megabytes": 0},
     ],
 )
-def test_batches_do_not_depend_on_the_settings(settings: dict[str, int]) -> None:
+def test_batches_do_not_depend_on_the_settings(settings: dict[str, Any]) -> None:
     assert np.array_equal(batches(40, range(LANES), **settings), batches(40))
 
 
@@ -133,15 +140,37 @@ def test_the_global_batch_is_equal_for_any_number_of_workers(workers: int) -> No
 def test_a_lane_smaller_than_its_batch_is_streamed() -> None:
     source = NumberedTiles(tile_count=17)
     with stream_of(source) as stream:
-        _, tiles = next(islice(stream, 5, None))
+        tiles = next(islice(stream, 5, None)).tiles
     plans = [LanePlan(17, PIECE_TILES, LANES, lane, LANE_BATCH, SEED) for lane in range(LANES)]
     assert numbers_of(tiles).tolist() == [plan.tiles(5).tolist() for plan in plans]
 
 
-def test_a_kept_batch_is_not_overwritten() -> None:
-    with stream_of(NumberedTiles(), prefetch_steps=1) as stream:
-        kept = [tiles for _, tiles in islice(stream, 20)]
-    assert np.array_equal(np.stack([numbers_of(tiles) for tiles in kept]), batches(20))
+@pytest.mark.parametrize("prefetch_steps", [1, 4])
+def test_a_batch_stays_until_the_next_is_asked_for_and_memory_goes_round(prefetch_steps: int) -> None:
+    source, places = NumberedTiles(), set()
+    expected = batches(20)
+    with stream_of(source, prefetch_steps=prefetch_steps) as stream:
+        for batch in islice(stream, 20):
+            wait_until(lambda: len(stream._ready) == prefetch_steps)
+            assert np.array_equal(numbers_of(batch.tiles), expected[batch.step])
+            places.add(batch.tiles.data_ptr())
+    assert len(places) == prefetch_steps + 1
+
+
+def test_choices_come_with_the_batch_and_are_made_by_another_thread() -> None:
+    def prepare(step: int) -> tuple[int, str]:
+        return step * step, threading.current_thread().name
+
+    with stream_of(NumberedTiles(), start_step=3, prepare=prepare) as stream:
+        assert [batch.choices for batch in islice(stream, 5)] == [(step * step, "tiles-gather") for step in range(3, 8)]
+
+
+def test_a_failure_to_prepare_is_raised() -> None:
+    def prepare(step: int) -> None:
+        raise ZeroDivisionError(f"step {step}")
+
+    with stream_of(NumberedTiles(), prepare=prepare) as stream, pytest.raises(ZeroDivisionError, match="step 0"):
+        next(stream)
 
 
 def test_more_lanes_than_tiles_are_refused_before_a_thread_starts() -> None:
@@ -157,6 +186,16 @@ def test_a_set_that_fits_in_memory_is_read_once() -> None:
     assert max(source.reads.values()) == 1
 
 
+def test_a_device_that_holds_the_lanes_tiles_reads_them_once() -> None:
+    source = NumberedTiles()
+    with stream_of(source, [2, 5], on_device=True, memory_megabytes=0) as stream:
+        list(islice(stream, 3 * TILES // (LANES * LANE_BATCH)))
+    plans = [LanePlan(TILES, PIECE_TILES, LANES, lane, LANE_BATCH, SEED) for lane in (2, 5)]
+    owned = {piece for plan in plans for piece in (np.arange(plan.first_tile, plan.stop_tile) // PIECE_TILES).tolist()}
+    assert sum(plan.piece_count for plan in plans) == len(owned)
+    assert source.reads == Counter(owned)
+
+
 def test_of_a_set_that_fits_by_half_only_half_is_read_again() -> None:
     epochs, piece_tiles = 6, 200
     fitting = 10**6 // (piece_tiles * 8)
@@ -168,22 +207,39 @@ def test_of_a_set_that_fits_by_half_only_half_is_read_again() -> None:
 
 @pytest.mark.parametrize("lanes", [1, 2])
 @pytest.mark.parametrize("connections", [1, 16])
-def test_memory_is_bounded(lanes: int, connections: int) -> None:
+@pytest.mark.parametrize("keep", [True, False])
+def test_memory_is_bounded(lanes: int, connections: int, keep: bool) -> None:
+    """Pieces are only ever read into as many places as the bound has, and the places are what is allocated."""
     source = NumberedTiles(tile_count=20_003)
-    settings = {"lanes": lanes, "connections": connections, "memory_megabytes": 0}
+    settings = {"lanes": lanes, "connections": connections, "memory_megabytes": 0, "keep": keep}
+    piece_bytes = PIECE_TILES * source.manifest.tile_bytes
     with stream_of(source, range(lanes), **settings) as stream:
         list(islice(stream, 20_003 // (LANE_BATCH * lanes)))
-        bound = stream.capacity_bytes // (PIECE_TILES * source.manifest.tile_bytes)
-    assert bound == 8 * lanes
+        bound = stream.capacity_bytes // piece_bytes
+        assert isinstance(stream._arena, HostArena)
+        assert stream._arena._tiles.nbytes == stream.capacity_bytes
+    ahead = -(-connections // (8 * lanes))
+    assert bound == 8 * lanes * (1 if keep else 1 + ahead)
     assert len(source.reads) > 900
-    # A thread that has handed over its piece may not have let go of it yet.
-    assert source.most_alive <= bound + connections
-    assert source.alive == 0
+    assert len(source.places) == bound
+
+
+def test_memory_of_a_real_set_is_bounded(packed: Path) -> None:
+    """Pieces take what the bound says and no piece is held twice: everything that NumPy and Python allocate."""
+    source = open_tile_set(str(packed))
+    piece_bytes = source.manifest.piece_tiles * source.manifest.tile_bytes
+    tracemalloc.start()
+    with TileStream(source, lanes=1, my_lanes=[0], lane_batch=64, seed=SEED, connections=4) as stream:
+        list(islice(stream, 3 * 4000 // 64))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert stream.capacity_bytes == 6 * piece_bytes
+    assert stream.capacity_bytes <= peak_bytes < stream.capacity_bytes + 2**20
 
 
 def test_nothing_is_read_without_end_while_nobody_consumes() -> None:
     source = NumberedTiles(tile_count=20_003)
-    with stream_of(source, [0], lanes=1, prefetch_steps=4):
+    with stream_of(source, [0], lanes=1, prefetch_steps=4, connections=8):
         wait_until(lambda: sum(source.reads.values()) == 16)
         time.sleep(0.05)
         assert sum(source.reads.values()) == 16, "this window and the next"
@@ -193,7 +249,7 @@ def test_a_later_start_reads_what_is_left_of_its_window() -> None:
     steps_of_a_window = 8 * PIECE_TILES // LANE_BATCH
     source = NumberedTiles(tile_count=2 * 8 * PIECE_TILES)
     with stream_of(source, [0], lanes=1, start_step=2 * steps_of_a_window - 1, connections=1) as stream:
-        _, tiles = next(stream)
+        tiles = next(stream).tiles
         first_reads = list(source.reads)[: len(set((numbers_of(tiles)[0] // PIECE_TILES).tolist()))]
     assert set(first_reads) == set((numbers_of(tiles)[0] // PIECE_TILES).tolist())
 
@@ -214,7 +270,7 @@ def test_a_failure_is_raised_and_no_batch_is_missing_before_it() -> None:
     read: list[NDArray[np.int64]] = []
     with stream_of(NumberedTiles(on_read=fail), [0], lanes=1, memory_megabytes=0) as stream:
         with pytest.raises(CorruptData, match="piece 30"):
-            read.extend(numbers_of(tiles) for _, tiles in stream)
+            read.extend(numbers_of(batch.tiles) for batch in stream)
         with pytest.raises(CorruptData, match="piece 30"):
             next(stream)
     plan = LanePlan(TILES, PIECE_TILES, 1, 0, LANE_BATCH, SEED)
@@ -312,8 +368,8 @@ def test_a_packed_set_is_streamed(packed: Path) -> None:
     stored = np.concatenate([np.load(packed / shard.name) for shard in source.manifest.shards])
     plans = [LanePlan(4000, source.manifest.piece_tiles, 2, lane, 64, SEED) for lane in range(2)]
     with TileStream(source, lanes=2, my_lanes=[0, 1], lane_batch=64, seed=SEED, start_step=20) as stream:
-        for step, tiles in islice(stream, 40):
-            assert np.array_equal(tiles, np.stack([stored[plan.tiles(step)] for plan in plans]))
+        for step, tiles, _ in islice(stream, 40):
+            assert np.array_equal(tiles.numpy(), np.stack([stored[plan.tiles(step)] for plan in plans]))
 
 
 def test_a_wrong_byte_in_a_packed_set_ends_the_stream(packed: Path, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """A run's numbers follow from its config and seed alone: not from workers, stops, prefetch or lanes at a time."""
 
+import json
 import multiprocessing
 import os
+import threading
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import torch.distributed as dist
 
 from satgan.config import Config
 from satgan.errors import CheckpointError, CorruptData
-from satgan.gan.noise import draw
+from satgan.gan.noise import Draws, draw
 from satgan.tiles.stream import TileStream
 from satgan.tiles.tile_set import open_tile_set
 from satgan.train import ranks
@@ -63,6 +65,36 @@ def test_how_tiles_are_fetched_changes_nothing(make_config: MakeConfig, speed: d
     usual = run(make_config(train={"name": "usual"}))
     other = run(make_config(train={"name": "other"}, tiles=speed))
     assert weights_of(usual.checkpoint) == weights_of(other.checkpoint)
+
+
+@pytest.mark.parametrize(
+    "cache",
+    [{"cache": "memory"}, {"cache": "none"}, {"cache": "disk"}, {"cache": "disk", "memory_megabytes": 1}],
+    ids=str,
+)
+def test_where_tiles_are_kept_changes_nothing(make_config: MakeConfig, tmp_path: Path, cache: dict[str, Any]) -> None:
+    """12 steps of 16 tiles of 150 are more than an epoch; the second run finds what the first left on the disk."""
+    usual = run(make_config(train={"name": "usual"}))
+    for name in ("cold", "warm"):
+        folder = {"cache_folder": str(tmp_path / "scratch")}
+        other = run(make_config(train={"name": name}, tiles=cache | folder))
+        assert weights_of(usual.checkpoint) == weights_of(other.checkpoint)
+        assert journal_numbers(usual.run) == journal_numbers(other.run)
+        entries = [json.loads(line) for line in (Path(other.run) / "journal.jsonl").read_text().splitlines()]
+        assert [entry["cache"] for entry in entries if "cache" in entry] == [cache["cache"]]
+    assert (tmp_path / "scratch").exists() == (cache["cache"] == "disk")
+
+
+def test_no_random_number_is_drawn_in_the_step(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = set()
+
+    def noted(config: Config, step: int, lane: int) -> Draws:
+        threads.add(threading.current_thread().name)
+        return draw(config, step, lane)
+
+    monkeypatch.setattr("satgan.train.feed.draw", noted)
+    run(make_config())
+    assert threads == {"tiles-gather"}
 
 
 def test_lanes_at_the_same_time_change_nothing(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,8 +148,8 @@ def _global_batches(config: Config, workers: int) -> list[tuple[int, int, bytes,
     for worker in range(workers):
         mine = ranks.lanes_of(worker, workers, lanes)
         with TileStream(tile_set, lanes=lanes, my_lanes=mine, lane_batch=4, seed=1234, start_step=3) as stream:
-            for step, tiles in islice(stream, 12):
-                for lane, part in zip(mine, tiles, strict=True):
+            for step, tiles, _ in islice(stream, 12):
+                for lane, part in zip(mine, tiles.numpy(), strict=True):
                     found.append((step, lane, part.tobytes(), repr(draw(config, step, lane))))
     return sorted(found)
 

@@ -1,0 +1,55 @@
+"""What a server's refusal means, and what the user can do about it. S3-compatible servers differ in their codes."""
+
+from satgan.errors import CorruptData, SatganError, StoreForbidden, StoreFull, StoreMissing, StoreUnreachable
+
+CREDENTIALS_REMEDY = (
+    "check AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and the bucket's policy "
+    "(without s3:ListBucket, S3 answers 'forbidden' for missing objects too)"
+)
+EXPIRED_REMEDY = (
+    "the credentials have run out: renew them (say `aws sso login`), then run the same command again: a run resumes "
+    "from its newest checkpoint; a role or AWS_PROFILE that renews itself does not run out"
+)
+CLOCK_REMEDY = (
+    "this machine's clock differs from the server's by more than signatures allow (15 minutes on S3): "
+    "set it (`timedatectl set-ntp true`), then run the same command again"
+)
+NETWORK_REMEDY = "check the network and AWS_ENDPOINT_URL, then run the same command again"
+REGION_REMEDY = "set AWS_DEFAULT_REGION to the bucket's region, and AWS_ENDPOINT_URL if it is not on AWS"
+NAME_REMEDY = "check the spelling of the url, AWS_ENDPOINT_URL and AWS_PROFILE (another account has other buckets)"
+QUOTA_REMEDY = "raise the bucket's quota or free some space, then run the same command again"
+RANGES_REMEDY = "take a store that answers ranged GETs, or copy the data to a local folder"
+
+EXPIRED_CODES = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired")
+CLOCK_CODES = ("RequestTimeTooSkewed", "RequestInTheFuture")
+BUSY_CODES = ("SlowDown", "RequestTimeout", "RequestTimeoutException", "RequestLimitExceeded", "BandwidthLimitExceeded")
+
+
+def refusal(found: str, code: str, status: int) -> SatganError:
+    """The error that an answer stands for. The HTTP status decides where it can.
+
+    Args:
+        found: what was asked, of whom, and the answer.
+        code: S3's, say NoSuchKey; empty where the answer has no body.
+        status: HTTP's.
+
+    Returns:
+        StoreUnreachable for what may pass when it is tried again, and for nothing else.
+    """
+    if code == "InvalidRange":
+        return CorruptData(found + " (the object is truncated)", "copy or pack it again from where it came")
+    if status in (301, 307) or code == "AuthorizationHeaderMalformed":
+        return StoreMissing(found, REGION_REMEDY)
+    if status == 404 or code in ("NoSuchKey", "NoSuchBucket"):
+        return StoreMissing(found, NAME_REMEDY)
+    if status == 507 or "Quota" in code or "StorageFull" in code:
+        return StoreFull(found, QUOTA_REMEDY)
+    if status >= 500 or status == 429 or code in BUSY_CODES or code.startswith("Throttl"):
+        return StoreUnreachable(found, NETWORK_REMEDY)
+    return StoreForbidden(found, _forbidden_remedy(code))
+
+
+def _forbidden_remedy(code: str) -> str:
+    if code in EXPIRED_CODES:
+        return EXPIRED_REMEDY
+    return CLOCK_REMEDY if code in CLOCK_CODES else CREDENTIALS_REMEDY
