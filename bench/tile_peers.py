@@ -1,9 +1,6 @@
 """Other loaders on the same tiles, each as its documentation has it, with two worker processes where it has workers.
 
-They need an environment of their own: PYTHON is one that has torch, boto3, ray and satgan's other needs, and
-
-    pip install --no-deps s3torchconnector s3torchconnectorclient webdataset braceexpand \\
-        mosaicml-streaming catalogue Brotli python-snappy cramjam zstd zstandard
+They run in an environment of their own: `bench.peer_environment`.
 
 `python -m bench.tile_peers NAME OPTIONS-AS-JSON` writes the peer's own format beside the set if it is not there yet,
 measures, and prints a line of JSON. One that is not installed ends with its ImportError.

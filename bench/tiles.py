@@ -18,17 +18,18 @@ from uuid import uuid4
 import torch
 
 from bench.machine import describe_machine
+from bench.peer_environment import peer_python
 from bench.tile_loaders import MARK, Options
 from bench.tile_server import Endpoints, make_set, serving
 from bench.tile_table import Row, markdown
 
 ROOT = Path("build") / "bench-tiles"
+PEER_FOLDER = "peers"
 TILES, ROUNDS = 40_960, 5
 TIME_LIMIT_SECONDS = 300.0
 OURS = (
     ("ours", "http"),
     ("raw", "http"),
-    ("raw, memory reused", "http"),
     ("ours", "tls"),
     ("raw", "tls"),
     ("ours", "far"),
@@ -47,7 +48,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=ROOT, help="where the set is made and kept")
     parser.add_argument("--tiles", type=int, default=TILES, help="of the set")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="timed epochs, of which the table has the median")
-    parser.add_argument("--peers", type=Path, help="python of an environment with the peers (see bench/tile_peers.py)")
+    parser.add_argument("--no-peers", action="store_true", help="leave out the loaders of others")
     parser.add_argument("--no-training", action="store_true", help="leave training out")
     given = parser.parse_args(words)
     root = given.root.absolute()
@@ -63,20 +64,20 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _measure_all(given: argparse.Namespace, root: Path, endpoints: Endpoints) -> None:
     rows: dict[tuple[str, str], Row] = {}
-    peers = [(name, "http") for name in PEERS] if given.peers else []
+    python = None if given.no_peers else peer_python(root / PEER_FOLDER)
+    if python is None:
+        _say("left out: the loaders of others" + (": they cannot be installed" if not given.no_peers else ""))
+    peers = [(name, "http") for name in PEERS] if python else []
     for name, server in (*OURS, *peers):
         endpoint = getattr(endpoints, server)
         if endpoint is None:
             _say(f"left out: {name} from the far server: apt-get install libnginx-mod-http-echo")
             continue
         options = Options(str(root), endpoint, str(endpoints.certificate), given.tiles, given.rounds)
-        python = sys.executable if (name, server) in OURS else str(given.peers)
-        found = _run(python, name, options)
+        found = _run(str(python) if name in PEERS else sys.executable, name, options)
         if found is not None:
             first = [found["first_batch_seconds"]]
             rows[name, server] = Row(name, server, given.tiles, first, found["wall_seconds"], found["cpu_seconds"])
-    if not given.peers:
-        _say("left out: the peers: give --peers PYTHON (see bench/tile_peers.py)")
     training = None
     if not given.no_training:
         training = _run(sys.executable, "train", Options(str(root), endpoints.http, None, given.tiles, 1))

@@ -92,9 +92,12 @@ def test_a_loader_reads_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx-light libnginx-mod-http-echo")
-def test_the_command_prints_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_one_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["--root", str(tmp_path), "--tiles", str(TILES), "--rounds", "1", "--no-training"]
-    assert tiles.main([*arguments, "--peers", "/nonexistent/python"]) == 0
+    monkeypatch.setattr(tiles, "peer_python", lambda folder: folder / "nowhere")
+    assert tiles.main(arguments) == 0
     printed = capsys.readouterr()
     assert printed.out.count("\n| ours |") == (3 if ECHO_MODULE.exists() else 2)
     for peer in tiles.PEERS:
