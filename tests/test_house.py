@@ -24,7 +24,7 @@ HOMES = {
     "botocore": ("satgan/tiles/store.py",),
     "rasterio": ("satgan/tiles/",),
     "PIL": ("satgan/tiles/", "satgan/pictures/"),
-    "ray": ("satgan/train/ray_job.py", "satgan/cluster/", "tune/"),
+    "ray": ("satgan/train/ray_job.py", "satgan/cluster/", "tune/", "bench/tile_peers.py"),
     "torch.distributed": ("satgan/train/ranks.py",),
 }
 """Libraries with one place of use."""

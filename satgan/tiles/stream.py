@@ -40,26 +40,27 @@ class _LaneReader:
         self._share_pieces = share_pieces
         self._ahead_windows = ahead_windows
         self._upcoming: deque[NDArray[np.int64]] = deque()
-        self._window = np.empty(0, np.int64)
+        self._rows = np.empty(0, np.int64)
 
     def fill(self, arena: Arena, buffer: BatchBuffer, lane: int) -> None:
         """Gather the lane's next tiles into the batch's row `lane`."""
         filled = 0
         while filled < self._plan.lane_batch:
-            if not len(self._window):
-                self._window = self._next_window()
-            tiles = self._window[: self._plan.lane_batch - filled]
-            arena.gather(self._cache.rows(tiles), buffer, lane, filled)
-            self._window = self._window[len(tiles) :]
-            filled += len(tiles)
+            if not len(self._rows):
+                self._rows = self._next_window()
+            rows = self._rows[: self._plan.lane_batch - filled]
+            arena.gather(rows, buffer, lane, filled)
+            self._rows = self._rows[len(rows) :]
+            filled += len(rows)
 
     def _next_window(self) -> NDArray[np.int64]:
+        """The arena's rows of the next window's tiles. It waits for all its pieces: nearly every batch needs each."""
         while len(self._upcoming) <= self._ahead_windows:
             self._upcoming.append(next(self._windows))
         pieces = [piece for window in self._upcoming for piece in np.unique(window // self._plan.piece_tiles).tolist()]
         # A window has at most WINDOW_PIECES pieces, and no share is smaller: the current one is always wanted whole.
         self._cache.want(self._plan.lane, list(dict.fromkeys(pieces))[: self._share_pieces])
-        return self._upcoming.popleft()
+        return self._cache.rows(self._upcoming.popleft())
 
 
 class TileStream:
