@@ -5,9 +5,9 @@ Opening one is `tile_set.py`'s; its names can be had from here too.
 
 import io
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from satgan.errors import TilesError
 from satgan.randomness import Purpose, generator
-from satgan.tiles.inspect import REJECTED_NAME, Rejection, inspect_tile, write_rejected
+from satgan.tiles.inspect import DEFAULT_LIMITS, Limits, Rejection
 from satgan.tiles.manifest import MANIFEST_NAME, PIECES_PER_SHARD, Manifest, Shard, piece_tiles_for
+from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, write_places, write_table
+from satgan.tiles.spool import Sample, spool
 from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import Pixels, TileSet, open_tile_set
 from satgan.tiles.workshop import built_aside
@@ -27,7 +29,7 @@ from satgan.tiles.workshop import built_aside
 __all__ = ["NamedTile", "PackReport", "Pixels", "TileSet", "open_tile_set", "pack", "packed_once"]
 
 NamedTile = tuple[str, Pixels | Rejection]
-"""A tile's name with its pixels, `[H, W, C] uint8`, or with the reason why there are none."""
+"""A tile's name with its pixels, `[H, W, C] uint8`, or with the reason why there are none: the short form of a Tile."""
 
 LEVELS = 256
 SPOOL_NAME = "accepted.raw"
@@ -35,16 +37,18 @@ SPOOL_NAME = "accepted.raw"
 
 @dataclass(frozen=True)
 class PackReport:
-    """What came of packing: tiles accepted, tiles rejected per reason, the manifest, and where the set lies."""
+    """What came of packing: tiles accepted, tiles rejected per reason, the manifest, where the set lies, and some tiles
+    of each reason (and accepted ones) to look at."""
 
     accepted: int
     rejected: dict[str, int]
     manifest: Manifest
     url: str
+    samples: Mapping[str, list[Sample]] = field(default_factory=dict)
 
 
 def pack(
-    tiles: Iterable[NamedTile],
+    tiles: Iterable[NamedTile | Tile],
     destination: str,
     *,
     size: int,
@@ -52,38 +56,51 @@ def pack(
     seed: int,
     source: str,
     cut: dict[str, Any],
+    stretch: dict[str, Any] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    seen: Callable[[int], None] = lambda count: None,
 ) -> PackReport:
     """Inspect tiles and write those that pass as a tile set; the others are listed in its `rejected.parquet`.
 
-    Accepted tiles are spooled to disk before they are shuffled, so memory holds one shard at most (about 48 MB). The
-    set appears whole or not at all.
+    Accepted tiles are spooled to disk before they are shuffled, so memory holds one shard at most (about 48 MB) and
+    some bytes of each tile. The set appears whole or not at all; where each tile came from is in its `tiles.parquet`.
 
     Args:
-        tiles: (name, `[H, W, C] uint8`), in an order that can be repeated: the shuffle permutes positions.
+        tiles: in an order that can be repeated: the shuffle permutes positions.
         destination: a folder that does not exist or is empty, or an `s3://` prefix without a tile set.
         size: height and width of the set's tiles [pixels].
         channels: of the set's tiles.
         seed: of the shuffle, 0 to 2**64 - 1.
         source: where the tiles come from, for the manifest.
         cut: how they were cut, for the manifest.
+        stretch: how they became bytes, for the manifest; None where they were.
+        limits: which tiles are taken.
+        seen: told now and then how many more tiles were judged.
 
     Raises:
         TilesError: the destination is taken, or no tile passed the inspection.
         StoreError: the destination cannot be written.
     """
     store = open_store(destination)
-    rejected: list[tuple[str, Rejection]] = []
     with built_aside(store) as folder:
-        count = _spool(tiles, folder / SPOOL_NAME, size, channels, rejected)
-        reasons = dict(Counter(rejection.reason for _, rejection in rejected).most_common())
-        if not count:
+        path = folder / SPOOL_NAME
+        spooled = spool(
+            (Tile(*tile) for tile in tiles), path,
+            size=size, channels=channels, limits=limits, threads=os.cpu_count() or 1, seen=seen,
+        )  # fmt: skip
+        reasons = dict(sorted(spooled.reasons.items(), key=lambda item: -item[1]))
+        if not len(spooled.kept):
             raise _nothing_left(source, reasons)
-        order = generator(seed, Purpose.PACKING).permutation(count)
-        shards, level_counts = _write_shards(folder, order, size, channels)
-        manifest = _manifest(shards, level_counts, size=size, source=source, cut=cut, packing_seed=seed)
-        write_rejected(rejected, folder / REJECTED_NAME)
+        order = spooled.kept[generator(seed, Purpose.PACKING).permutation(len(spooled.kept))]
+        on_disk: Pixels = np.memmap(path, np.uint8, "r", shape=(spooled.count, size, size, channels))
+        shards, level_counts = _write_shards(folder, on_disk, order)
+        path.unlink()
+        about = {"source": source, "cut": cut, "stretch": stretch, "packing_seed": seed}
+        manifest = _manifest(shards, level_counts, size, about)
+        write_places(spooled.places.table(), order, folder / TILES_NAME)
+        write_table(spooled.rejected.table(), folder / REJECTED_NAME)
         (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1) + "\n")
-    return PackReport(count, reasons, manifest, store.url)
+    return PackReport(len(order), reasons, manifest, store.url, spooled.samples.chosen())
 
 
 def packed_once(destination: Path, build: Callable[[str], PackReport]) -> TileSet:
@@ -100,22 +117,6 @@ def packed_once(destination: Path, build: Callable[[str], PackReport]) -> TileSe
     return open_tile_set(str(destination))
 
 
-def _spool(
-    tiles: Iterable[NamedTile], path: Path, size: int, channels: int, rejected: list[tuple[str, Rejection]]
-) -> int:
-    """Write the accepted tiles one after the other and note the others; how many were accepted."""
-    count = 0
-    with path.open("wb") as spool:
-        for name, tile in tiles:
-            rejection = tile if isinstance(tile, Rejection) else inspect_tile(tile, size, channels)
-            if rejection is not None:
-                rejected.append((name, rejection))
-            else:
-                spool.write(np.ascontiguousarray(tile, np.uint8).data)
-                count += 1
-    return count
-
-
 def _nothing_left(source: str, reasons: dict[str, int]) -> TilesError:
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
     return TilesError(
@@ -125,11 +126,10 @@ def _nothing_left(source: str, reasons: dict[str, int]) -> TilesError:
 
 
 def _write_shards(
-    folder: Path, order: NDArray[np.int64], size: int, channels: int
+    folder: Path, spooled: Pixels, order: NDArray[np.int64]
 ) -> tuple[tuple[Shard, ...], NDArray[np.int64]]:
     """Shards of the spooled tiles in this order, and how often each level 0 to 255 occurs: `[channels, 256]`."""
-    spool = folder / SPOOL_NAME
-    spooled: Pixels = np.memmap(spool, np.uint8, "r", shape=(len(order), size, size, channels))
+    size, channels = spooled.shape[2:]
     piece_tiles = piece_tiles_for(size, channels)
     shard_tiles = PIECES_PER_SHARD * piece_tiles
     level_counts = np.zeros((channels, LEVELS), np.int64)
@@ -139,7 +139,6 @@ def _write_shards(
         shards.append(_write_shard(folder / f"shard-{number:06d}.npy", tiles, piece_tiles))
         for channel in range(channels):
             level_counts[channel] += np.bincount(tiles[..., channel].ravel(), minlength=LEVELS)
-    spool.unlink()
     return tuple(shards), level_counts
 
 
@@ -161,15 +160,7 @@ def _write_shard(path: Path, tiles: Pixels, piece_tiles: int) -> Shard:
     )
 
 
-def _manifest(
-    shards: tuple[Shard, ...],
-    level_counts: NDArray[np.int64],
-    *,
-    size: int,
-    source: str,
-    cut: dict[str, Any],
-    packing_seed: int,
-) -> Manifest:
+def _manifest(shards: tuple[Shard, ...], level_counts: NDArray[np.int64], size: int, about: dict[str, Any]) -> Manifest:
     piece_tiles = piece_tiles_for(size, len(level_counts))
     moments = [_mean_and_deviation(counts) for counts in level_counts]
     return Manifest(
@@ -179,11 +170,9 @@ def _manifest(
         piece_tiles=piece_tiles,
         shard_tiles=PIECES_PER_SHARD * piece_tiles,
         shards=shards,
-        source=source,
-        cut=cut,
+        **about,
         channel_means=tuple(mean for mean, _ in moments),
         channel_deviations=tuple(deviation for _, deviation in moments),
-        packing_seed=packing_seed,
     )
 
 
