@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgan.errors import StoreMissing, TilesError
-from satgan.tiles.formats import HEAD_BYTES, driver_of, refuse_bomb
+from satgan.tiles.formats import HEAD_BYTES, driver_of, exif_orientation, refuse_bomb
 from satgan.tiles.raster import undecodable
 from satgan.tiles.window import turned
 
@@ -25,7 +25,6 @@ TILE_FILE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 LARGEST_TILE_PIXELS = 4096 * 4096
 PNG_BIT_DEPTH_OFFSET_BYTES = 24
-ORIENTATION_TAG = 0x0112
 
 CHANNELS_OF_MODE = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3, "RGBX": 3, "CMYK": 3}
 """Pillow's modes that have 8 bits a channel, and what becomes of them: alpha is dropped, palettes are looked up."""
@@ -67,7 +66,7 @@ def decode_tile(data: bytes, name: str) -> DecodedTile:
     with _decoding(name):
         image = _small_image(data, name)
         image.load()
-        channels, orientation = CHANNELS_OF_MODE[image.mode], image.getexif().get(ORIENTATION_TAG, 1)
+        channels, orientation = CHANNELS_OF_MODE[image.mode], exif_orientation(image.info.get("exif", b""))
         if image.mode == "RGB" and "transparency" in image.info:
             image = image.convert("RGBA")
         image = image.convert(READ_AS.get(image.mode, image.mode))
@@ -82,7 +81,7 @@ def tile_shape(data: bytes, name: str) -> TileShape:
     with _decoding(name):
         image = _small_image(data, name)
         height, width = image.height, image.width
-        if image.getexif().get(ORIENTATION_TAG, 1) >= 5:
+        if exif_orientation(image.info.get("exif", b"")) >= 5:
             height, width = width, height
         return TileShape(height, width, CHANNELS_OF_MODE[image.mode])
 

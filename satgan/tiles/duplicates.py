@@ -7,7 +7,7 @@ the same place on another date, or half a tile further on, is no duplicate: of t
 same tile saved again as JPEG, a little brighter or noisier, is one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +32,9 @@ DIFFERENCE_LEVELS = 12.0
 PAIRS_AT_ONCE = 128
 
 
+Take = Callable[[NDArray[np.int64]], Pixels]
+
+
 class Prints(NamedTuple):
     """What is kept of each of n tiles: `[n, 2] uint64` digests of the bytes, `[n] uint64` perceptual hashes."""
 
@@ -39,36 +42,39 @@ class Prints(NamedTuple):
     hashes: NDArray[np.uint64]
 
 
-def prints_of(tiles: Pixels) -> Prints:
-    """Digests and hashes of tiles `[n, H, W, C]`, contiguous."""
+def prints_of(tiles: Pixels, luminance: NDArray[np.int16] | None = None) -> Prints:
+    """Digests and hashes of tiles `[n, H, W, C]`, contiguous; `luminance` is `luminance_sums` of them if known."""
     digests = b"".join(xxhash.xxh3_128_digest(tile.data) for tile in tiles)
-    return Prints(np.frombuffer(digests, np.uint64).reshape(-1, 2), _hashes(tiles))
+    return Prints(
+        np.frombuffer(digests, np.uint64).reshape(-1, 2),
+        _hashes(luminance_sums(tiles) if luminance is None else luminance),
+    )
 
 
-def _hashes(tiles: Pixels) -> NDArray[np.uint64]:
-    height, width = tiles.shape[1:3]
+def _hashes(luminance: NDArray[np.int16]) -> NDArray[np.uint64]:
+    height, width = luminance.shape[1:]
     rows = np.linspace(0, height, GRID, endpoint=False).astype(int)
     columns = np.linspace(0, width, GRID + 1, endpoint=False).astype(int)
-    total = np.add.reduceat(luminance_sums(tiles), rows, axis=1)
+    total = np.add.reduceat(luminance, rows, axis=1, dtype=np.int32)
     sums = np.add.reduceat(total, columns, axis=2).astype(np.float64)
     means = sums / np.diff(np.append(columns, width)).clip(1)
-    bits = (means[:, :, 1:] > means[:, :, :-1]).reshape(len(tiles), -1)
+    bits = (means[:, :, 1:] > means[:, :, :-1]).reshape(-1, GRID * GRID)
     return np.packbits(bits, axis=1).view(np.uint64)[:, 0]
 
 
-def find_duplicates(prints: Prints, tiles: Pixels, limits: Limits) -> dict[int, tuple[Rejection, int]]:
+def find_duplicates(prints: Prints, take: Take, limits: Limits) -> dict[int, tuple[Rejection, int]]:
     """Tiles that repeat one before them: by number the rejection, and the number of the tile that is repeated.
 
     Args:
         prints: of the n tiles.
-        tiles: `[n, H, W, C] uint8`, may lie on disk.
+        take: gives the tiles of these numbers, `[m, H, W, C] uint8`.
         limits: whether exact ones are looked for, and from which correlation on tiles are near duplicates.
     """
     found = _exact(prints.digests) if limits.duplicates else {}
     least = limits.values.get("near-duplicate")
-    if least is None or min(tiles.shape[1:3]) < GRID + 1:
+    if least is None:
         return found
-    for first, second, correlation in sorted(_near(prints, tiles, least), key=lambda pair: pair[1]):
+    for first, second, correlation in sorted(_near(prints, take, least), key=lambda pair: pair[1]):
         if first not in found and second not in found:
             found[second] = Rejection("near-duplicate", correlation, least), first
     return found
@@ -82,12 +88,12 @@ def _exact(digests: NDArray[np.uint64]) -> dict[int, tuple[Rejection, int]]:
     return {int(order[at]): (rejection, int(leaders[at])) for at in np.flatnonzero(repeats)}
 
 
-def _near(prints: Prints, tiles: Pixels, least: float) -> Iterator[tuple[int, int, float]]:
+def _near(prints: Prints, take: Take, least: float) -> Iterator[tuple[int, int, float]]:
     """(earlier, later, correlation) of pairs that are near duplicates."""
     pairs = _candidates(prints.hashes)
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         first, second = pairs[start : start + PAIRS_AT_ONCE].T
-        correlations = _correlations(np.asarray(tiles[first]), np.asarray(tiles[second]))
+        correlations = _correlations(take(first), take(second))
         for at in np.flatnonzero(correlations >= least):
             yield int(first[at]), int(second[at]), float(correlations[at])
 

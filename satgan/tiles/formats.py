@@ -1,5 +1,7 @@
 """What a file is, told by its first bytes and never by its name, before any decoder sees it."""
 
+import struct
+
 from satgan.errors import TilesError
 
 HEAD_BYTES = 64
@@ -34,6 +36,7 @@ IMPOSTORS = (
     (b"\x89HDF", "an HDF5 file", "export the layer you need as GeoTIFF"),
     (b"CDF", "a NetCDF file", "export the layer you need as GeoTIFF"),
 )
+ORIENTATION_TAG, SHORT = 0x0112, 3
 KNOWN = "GeoTIFF, COG, JPEG2000, PNG, JPEG, WebP and BMP can be read"
 
 
@@ -83,3 +86,24 @@ def refuse_bomb(name: str, height: int, width: int, pixel_bytes: int, file_bytes
             f"out of {file_bytes / 2**20:,.1f} MB",
             "leave it out; if it is a true picture, convert it to a tiled GeoTIFF first",
         )
+
+
+def exif_orientation(exif: bytes) -> int:
+    """How a picture lies, 1 (upright) to 8, by its EXIF block; 1 also where that is broken or says nothing.
+
+    An own reader, as Pillow's warns of every flaw in tags that are of no use here.
+    """
+    block = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", block, 4)
+        (count,) = struct.unpack_from(f"{order}H", block, start)
+        for entry in range(count):
+            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", block, start + 2 + 12 * entry)
+            if (tag, kind) == (ORIENTATION_TAG, SHORT):
+                return int(value) if 1 <= value <= 8 else 1
+    except struct.error:  # the block ends too early
+        return 1
+    return 1

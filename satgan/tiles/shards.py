@@ -7,9 +7,10 @@ import io
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xxhash
@@ -21,7 +22,7 @@ from satgan.randomness import Purpose, generator
 from satgan.tiles.inspect import DEFAULT_LIMITS, Limits, Rejection
 from satgan.tiles.manifest import MANIFEST_NAME, PIECES_PER_SHARD, Manifest, Shard, piece_tiles_for
 from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, write_places, write_table
-from satgan.tiles.spool import Sample, spool
+from satgan.tiles.spool import Sample, TileFile, in_order, spool
 from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import Pixels, TileSet, open_tile_set
 from satgan.tiles.workshop import built_aside
@@ -31,8 +32,18 @@ __all__ = ["NamedTile", "PackReport", "Pixels", "TileSet", "open_tile_set", "pac
 NamedTile = tuple[str, Pixels | Rejection]
 """A tile's name with its pixels, `[H, W, C] uint8`, or with the reason why there are none: the short form of a Tile."""
 
-LEVELS = 256
+SHARDS_AT_ONCE = 2
+TILES_SUMMED_AT_ONCE = 8
 SPOOL_NAME = "accepted.raw"
+
+
+class Moments(NamedTuple):
+    """Of a channel: its pixels, the sum of their levels 0 to 255, and of the squares of these: whole numbers, so
+    nothing depends on the order in which they are added."""
+
+    pixels: int
+    total: int
+    squares: int
 
 
 @dataclass(frozen=True)
@@ -92,8 +103,7 @@ def pack(
         if not len(spooled.kept):
             raise _nothing_left(source, reasons)
         order = spooled.kept[generator(seed, Purpose.PACKING).permutation(len(spooled.kept))]
-        on_disk: Pixels = np.memmap(path, np.uint8, "r", shape=(spooled.count, size, size, channels))
-        shards, level_counts = _write_shards(folder, on_disk, order)
+        shards, level_counts = _write_shards(folder, spooled.tiles, order)
         path.unlink()
         about = {"source": source, "cut": cut, "stretch": stretch, "packing_seed": seed}
         manifest = _manifest(shards, level_counts, size, about)
@@ -125,21 +135,20 @@ def _nothing_left(source: str, reasons: dict[str, int]) -> TilesError:
     )
 
 
-def _write_shards(
-    folder: Path, spooled: Pixels, order: NDArray[np.int64]
-) -> tuple[tuple[Shard, ...], NDArray[np.int64]]:
-    """Shards of the spooled tiles in this order, and how often each level 0 to 255 occurs: `[channels, 256]`."""
-    size, channels = spooled.shape[2:]
-    piece_tiles = piece_tiles_for(size, channels)
+def _write_shards(folder: Path, spooled: TileFile, order: NDArray[np.int64]) -> tuple[tuple[Shard, ...], list[Moments]]:
+    """Shards of the spooled tiles in this order, and the moments of each channel."""
+    piece_tiles = piece_tiles_for(*spooled.shape[2:])
     shard_tiles = PIECES_PER_SHARD * piece_tiles
-    level_counts = np.zeros((channels, LEVELS), np.int64)
-    shards = []
-    for number, first in enumerate(range(0, len(order), shard_tiles)):
-        tiles = np.asarray(spooled[order[first : first + shard_tiles]])
-        shards.append(_write_shard(folder / f"shard-{number:06d}.npy", tiles, piece_tiles))
-        for channel in range(channels):
-            level_counts[channel] += np.bincount(tiles[..., channel].ravel(), minlength=LEVELS)
-    return tuple(shards), level_counts
+
+    def written(first: int) -> tuple[Shard, list[Moments]]:
+        tiles = spooled.take(order[first : first + shard_tiles])
+        path = folder / f"shard-{first // shard_tiles:06d}.npy"
+        return _write_shard(path, tiles, piece_tiles), _moments(tiles)
+
+    with ThreadPoolExecutor(SHARDS_AT_ONCE) as pool:
+        done = list(in_order(pool, written, range(0, len(order), shard_tiles), SHARDS_AT_ONCE - 1))
+    moments = [Moments(*map(sum, zip(*parts, strict=True))) for parts in zip(*(each for _, each in done), strict=True)]
+    return tuple(shard for shard, _ in done), moments
 
 
 def _write_shard(path: Path, tiles: Pixels, piece_tiles: int) -> Shard:
@@ -160,25 +169,29 @@ def _write_shard(path: Path, tiles: Pixels, piece_tiles: int) -> Shard:
     )
 
 
-def _manifest(shards: tuple[Shard, ...], level_counts: NDArray[np.int64], size: int, about: dict[str, Any]) -> Manifest:
-    piece_tiles = piece_tiles_for(size, len(level_counts))
-    moments = [_mean_and_deviation(counts) for counts in level_counts]
+def _moments(tiles: Pixels) -> list[Moments]:
+    """Of each channel of tiles `[n, H, W, C]`. Every sum is a whole number below 2**53, so float64 keeps it exactly."""
+    sums = np.zeros((tiles.shape[3], 2), np.int64)
+    for first in range(0, len(tiles), TILES_SUMMED_AT_ONCE):
+        for channel, plane in enumerate(np.moveaxis(tiles[first : first + TILES_SUMMED_AT_ONCE], 3, 0)):
+            values = plane.ravel().astype(np.float64)
+            sums[channel] += int(values.sum()), int(values @ values)
+    pixels = tiles.size // tiles.shape[3]
+    return [Moments(pixels, int(total), int(squares)) for total, squares in sums]
+
+
+def _manifest(shards: tuple[Shard, ...], moments: list[Moments], size: int, about: dict[str, Any]) -> Manifest:
+    piece_tiles = piece_tiles_for(size, len(moments))
     return Manifest(
         size=size,
-        channels=len(level_counts),
+        channels=len(moments),
         tile_count=sum(shard.tiles for shard in shards),
         piece_tiles=piece_tiles,
         shard_tiles=PIECES_PER_SHARD * piece_tiles,
         shards=shards,
         **about,
-        channel_means=tuple(mean for mean, _ in moments),
-        channel_deviations=tuple(deviation for _, deviation in moments),
+        channel_means=tuple(total / pixels for pixels, total, _ in moments),
+        channel_deviations=tuple(
+            math.sqrt((pixels * squares - total**2) / pixels**2) for pixels, total, squares in moments
+        ),
     )
-
-
-def _mean_and_deviation(counts: NDArray[np.int64]) -> tuple[float, float]:
-    """Of pixels whose levels 0 to 255 occur so often: sums are whole numbers, so nothing depends on their order."""
-    pixels, total, squares = (
-        sum(int(count) * level**power for level, count in enumerate(counts)) for power in range(3)
-    )
-    return total / pixels, math.sqrt((pixels * squares - total**2) / pixels**2)

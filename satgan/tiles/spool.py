@@ -1,6 +1,8 @@
 """The middle of packing: tiles are judged by threads, a stack at a time, and those that pass lie on disk in order."""
 
 import heapq
+import math
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +15,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from satgan.tiles.duplicates import Prints, find_duplicates, prints_of
-from satgan.tiles.figures import Figures, Pixels, measure
+from satgan.tiles.figures import Figures, Pixels, luminance_sums, measure
 from satgan.tiles.inspect import Limits, Rejection, judge, wrong_shape
 from satgan.tiles.records import Records, Tile, place_records, place_row, rejected_records
 
@@ -25,6 +27,26 @@ STACK_BYTES = 2**20
 
 SAMPLES_PER_REASON = 16
 ACCEPTED = "accepted"
+
+
+class TileFile:
+    """Tiles one after the other in a file, `[count, size, size, channels] uint8`, read by number.
+
+    Not a memory map: the pages of one would count as this process's memory.
+    """
+
+    def __init__(self, path: Path, count: int, size: int, channels: int) -> None:
+        self._path, self.shape = path, (count, size, size, channels)
+
+    def take(self, numbers: NDArray[np.int64]) -> Pixels:
+        """`[len(numbers), size, size, channels]`, in that order."""
+        tiles = np.empty((len(numbers), *self.shape[1:]), np.uint8)
+        tile_bytes = math.prod(self.shape[1:])
+        with self._path.open("rb", buffering=0) as file:
+            for at in np.argsort(numbers, kind="stable"):  # in the file's order, which disks like
+                filled = os.preadv(file.fileno(), [tiles[at].data], int(numbers[at]) * tile_bytes)
+                assert filled == tile_bytes, (self._path, filled, numbers[at])
+        return tiles
 
 
 class Sample(NamedTuple):
@@ -92,6 +114,7 @@ class Spooled:
     samples: Samples = field(default_factory=Samples)
     ranges: Ranges = field(default_factory=Ranges)
     prints: list[Prints] = field(default_factory=list)
+    tiles: TileFile = field(default_factory=lambda: TileFile(Path(os.devnull), 0, 0, 0))
     count: int = 0
     kept: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
@@ -144,9 +167,9 @@ def spool(
         for judged in in_order(pool, lambda stack: _judge(stack, size, channels, limits), stacks, 2 * threads):
             _note(judged, spooled, file)
             seen(len(judged.tiles))
+    spooled.tiles = TileFile(path, spooled.count, size, channels)
     if spooled.count:
-        on_disk: Pixels = np.memmap(path, np.uint8, "r", shape=(spooled.count, size, size, channels))
-        _drop_duplicates(spooled, on_disk, limits)
+        _drop_duplicates(spooled, spooled.tiles, limits)
     return spooled
 
 
@@ -189,12 +212,14 @@ def _judge(tiles: list[Tile], size: int, channels: int, limits: Limits) -> _Judg
         none = np.empty((0, size, size, channels), np.uint8)
         return _Judged(tiles, verdicts, none, prints_of(none), None)
     stack = np.stack(fitting, out=np.empty((len(fitting), size, size, channels), np.uint8))
-    figures = measure(stack, np.array(masked))
+    luminance = luminance_sums(stack)
+    figures = measure(stack, np.array(masked), luminance)
     judged = judge(figures, limits)
     for number, verdict in zip([at for at, verdict in enumerate(verdicts) if verdict is None], judged, strict=True):
         verdicts[number] = verdict
-    accepted = stack[np.array([verdict is None for verdict in judged])]
-    return _Judged(tiles, verdicts, accepted, prints_of(accepted), figures)
+    taken = np.array([verdict is None for verdict in judged])
+    accepted = stack[taken]
+    return _Judged(tiles, verdicts, accepted, prints_of(accepted, luminance[taken]), figures)
 
 
 def _note(judged: _Judged, spooled: Spooled, file: BinaryIO) -> None:
@@ -210,14 +235,14 @@ def _note(judged: _Judged, spooled: Spooled, file: BinaryIO) -> None:
             spooled.reject(tile.name, verdict, None if isinstance(tile.pixels, Rejection) else tile.pixels)
 
 
-def _drop_duplicates(spooled: Spooled, tiles: Pixels, limits: Limits) -> None:
+def _drop_duplicates(spooled: Spooled, tiles: TileFile, limits: Limits) -> None:
     prints = Prints(*(np.concatenate(column) for column in zip(*spooled.prints, strict=True)))
-    found = find_duplicates(prints, tiles, limits)
+    found = find_duplicates(prints, tiles.take, limits)
     names = spooled.places.table()["name"] if found else []
     for number, (rejection, original) in sorted(found.items()):
         name = str(names[number])
         spooled.samples.withdraw(ACCEPTED, name)
-        spooled.reject(name, rejection._replace(detail=f"repeats {names[original]}"), tiles[number])
+        spooled.reject(name, rejection._replace(detail=f"repeats {names[original]}"), tiles.take(np.array([number]))[0])
     kept = np.ones(spooled.count, bool)
     kept[list(found)] = False
     spooled.kept = np.flatnonzero(kept)
