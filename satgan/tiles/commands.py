@@ -1,6 +1,5 @@
 """What the verbs `satgan tiles cut|pack|inspect|show` do."""
 
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, count_places, 
 from satgan.tiles.shards import PackReport, Pixels
 from satgan.tiles.shards import pack as pack_tiles
 from satgan.tiles.sources import Source, find_sources
-from satgan.tiles.spool import Sample, spool
+from satgan.tiles.spool import JUDGES, Sample, spool
 from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.tiles.workshop import refuse_taken
@@ -205,7 +204,7 @@ def inspect(
     with tempfile.TemporaryDirectory(prefix="satgan-") as scratch:
         spooled = spool(
             tiles, Path(scratch, "accepted.raw"), size=size, channels=channels, limits=limits,
-            threads=os.cpu_count() or 1, seen=lambda count: progress(count, total),
+            threads=JUDGES, seen=lambda count: progress(count, total),
         )  # fmt: skip
     if listing is not None:
         write_table(spooled.rejected.table(), listing)

@@ -131,26 +131,35 @@ def _panels(plan: RasterPlan, options: CutOptions) -> Iterator[list[Tile]]:
 
 
 def _column_runs(plan: RasterPlan, options: CutOptions) -> Iterator[range]:
-    """Runs of tile columns, narrow enough that a row of tiles has about PANEL_BYTES, where the file lets us choose."""
+    """Runs of tile columns, narrow enough that what is read at once has about PANEL_BYTES, where the file lets us."""
     columns = _starts(plan.width, options)
-    pixel_bytes = len(plan.bands) * (1 if plan.stretch is None else 4)
-    widest = PANEL_BYTES // (options.size * pixel_bytes * round(plan.steps[0] * plan.steps[1]))
+    row_bytes = len(plan.bands) * (1 if plan.stretch is None else 4) * round(plan.steps[0] * plan.steps[1])
+    widest = PANEL_BYTES // (row_bytes * (options.size + plan.block_height))
     each = len(columns) if plan.whole_rows else max(1, (widest - options.size) // options.stride + 1)
     for first in range(0, len(columns), each):
         yield columns[first : first + each]
 
 
 def _rows(raster: Raster, plan: RasterPlan, options: CutOptions, columns: range) -> Iterator[tuple[int, Panel]]:
-    """(first row, panel) for each row of tiles below the other, all `columns` wide."""
+    """(first row, panel) for each row of tiles below the other, all `columns` wide.
+
+    What is read at once ends where the file's blocks end, so every block is decoded once.
+    """
     left, width = columns[0], columns[-1] + options.size - columns[0]
-    kept = Panel(np.empty((0, width, plan.channels), np.uint8), None)
+    start, kept = 0, Panel(np.empty((0, width, plan.channels), np.uint8), None)
     for row in _starts(plan.height, options):
-        start = row + len(kept.pixels)
-        fresh = read_panel(raster, plan, start, left, row + options.size - start, width)
-        panel = _below(kept, fresh) if len(kept.pixels) else fresh
-        yield row, panel
-        skip = min(options.stride, options.size)
-        kept = Panel(panel.pixels[skip:], None if panel.valid is None else panel.valid[skip:])
+        kept, start = _from_row(kept, row - start), row
+        have = start + len(kept.pixels)
+        if have < row + options.size:
+            first = max(have, row)
+            end = min(plan.height, -(-(row + options.size) // plan.block_height) * plan.block_height)
+            fresh = read_panel(raster, plan, first, left, end - first, width)
+            kept = _below(kept, fresh) if len(kept.pixels) else fresh
+        yield row, Panel(kept.pixels[: options.size], None if kept.valid is None else kept.valid[: options.size])
+
+
+def _from_row(panel: Panel, row: int) -> Panel:
+    return Panel(panel.pixels[row:], None if panel.valid is None else panel.valid[row:])
 
 
 def _below(upper: Panel, lower: Panel) -> Panel:

@@ -42,8 +42,8 @@ class Prints(NamedTuple):
     hashes: NDArray[np.uint64]
 
 
-def prints_of(tiles: Pixels, luminance: NDArray[np.int16] | None = None) -> Prints:
-    """Digests and hashes of tiles `[n, H, W, C]`, contiguous; `luminance` is `luminance_sums` of them if known."""
+def prints_of(tiles: Pixels, luminance: NDArray[np.int16]) -> Prints:
+    """Digests and hashes of tiles `[n, H, W, C]`, contiguous, and their `luminance_sums`."""
     digests = b"".join(xxhash.xxh3_128_digest(tile.data) for tile in tiles)
     return Prints(
         np.frombuffer(digests, np.uint64).reshape(-1, 2),
@@ -116,9 +116,14 @@ def _candidates(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
 def _correlations(first: Pixels, second: Pixels) -> NDArray[np.float64]:
     """Of the luminances of pairs of tiles `[n, H, W, C]`; -1 where they, or the mean colours, are too far apart."""
     colours = [tiles.mean(axis=(1, 2), dtype=np.float64) for tiles in (first, second)]
-    left, right = (luminance_sums(tiles).reshape(len(tiles), -1) / tiles.shape[3] for tiles in (first, second))
+    left, right = (_luminances(tiles) for tiles in (first, second))
     left, right = left - left.mean(axis=1, keepdims=True), right - right.mean(axis=1, keepdims=True)
     far = np.abs(colours[0] - colours[1]).max(axis=1) > COLOUR_LEVELS
     far |= np.square(left - right).mean(axis=1) > DIFFERENCE_LEVELS**2
     norms = np.sqrt(np.square(left).sum(axis=1) * np.square(right).sum(axis=1))
     return np.where(far | (norms == 0), -1.0, (left * right).sum(axis=1) / np.where(norms == 0, 1, norms))
+
+
+def _luminances(tiles: Pixels) -> NDArray[np.float64]:
+    sums = luminance_sums(np.moveaxis(tiles, 3, 0)).reshape(len(tiles), -1)
+    return np.asarray(sums / tiles.shape[3], np.float64)

@@ -45,47 +45,44 @@ class Figures(NamedTuple):
     saturated: Values
 
 
-def measure(tiles: Pixels, masked: Values, luminance: NDArray[np.int16] | None = None) -> Figures:
-    """The figures of tiles.
+def measure(tiles: Pixels, masked: Values) -> Figures:
+    """The figures of tiles `[n, H, W, C] uint8`; `masked`, `[n]`, is known only to who read them."""
+    planes = np.ascontiguousarray(np.moveaxis(tiles, 3, 0))
+    return measure_planes(planes, masked, luminance_sums(planes))
 
-    Args:
-        tiles: `[n, H, W, C] uint8`.
-        masked: `[n]`; only who read the tiles knows it.
-        luminance: what `luminance_sums` gave for them, if that is known already.
-    """
-    count, channels = len(tiles), tiles.shape[3]
-    planes = [np.ascontiguousarray(tiles[..., channel]).reshape(count, -1) for channel in range(channels)]
-    largest, smallest = planes[0].copy(), planes[0].copy()
-    for plane in planes[1:]:
-        np.maximum(largest, plane, out=largest)
-        np.minimum(smallest, plane, out=smallest)
-    total = luminance_sums(tiles) if luminance is None else luminance
+
+def measure_planes(planes: Pixels, masked: Values, luminance: NDArray[np.int16]) -> Figures:
+    """The same of tiles that lie channel by channel, `[C, n, H, W]`; `luminance` is `luminance_sums` of them."""
+    channels, count = planes.shape[:2]
+    flat = planes.reshape(channels, count, -1)
+    largest, smallest = flat.max(axis=0), flat.min(axis=0)
     unknown = np.full(count, np.nan)
     spread = largest - smallest
     colour = channels == 3
     return Figures(
         masked=masked,
-        detail=_detail(total) / channels,
-        entropy=_entropy(total, channels),
+        detail=_detail(luminance) / channels,
+        entropy=_entropy(luminance, channels),
         filler=_share((largest == 0) | (smallest == LEVELS - 1)) if channels >= 3 else unknown,
-        sea=_share(_sea_blue(*planes)) if colour else unknown,
+        sea=_share(_sea_blue(*flat)) if colour else unknown,
         colour=_mean(spread) if colour else unknown,
         cloud=_share((smallest >= CLOUD_LEVELS) & (spread <= CLOUD_COLOUR_LEVELS)) if colour else unknown,
         saturated=_share(largest == LEVELS - 1),
     )
 
 
-def luminance_sums(tiles: Pixels) -> NDArray[np.int16]:
-    """The sum over channels, `[n, H, W]`; of at most 16 channels it is below 4096."""
-    total = tiles[..., 0].astype(np.int16)
-    for channel in range(1, tiles.shape[3]):
-        total += tiles[..., channel]
+def luminance_sums(planes: Pixels) -> NDArray[np.int16]:
+    """The sum over channels of `[C, n, H, W]`: `[n, H, W]`; of at most 16 channels it is below 4096."""
+    total: NDArray[np.int16] = planes[0].astype(np.int16)
+    for plane in planes[1:]:
+        total += plane
     return total
 
 
 def _share(pixels: NDArray[np.bool_]) -> Values:
     """Of `[n, pixels]`; tile by tile, as counting is far faster without an axis."""
-    return np.array([np.count_nonzero(tile) for tile in pixels], np.float64) / pixels.shape[1]
+    counts = np.array([np.count_nonzero(tile) for tile in pixels], np.float64)
+    return np.asarray(counts / pixels.shape[1], np.float64)
 
 
 def _mean(values: NDArray[Any]) -> Values:
@@ -106,7 +103,7 @@ def _detail(total: NDArray[np.int16]) -> Values:
     if min(total.shape[1:]) < 2:
         return np.zeros(len(total))
     down, right = total[:, 1:] - total[:, :-1], total[:, :, 1:] - total[:, :, :-1]
-    return (_mean(np.abs(down, out=down)) + _mean(np.abs(right, out=right))) / 2
+    return np.asarray((_mean(np.abs(down, out=down)) + _mean(np.abs(right, out=right))) / 2, np.float64)
 
 
 def _entropy(total: NDArray[np.int16], channels: int) -> Values:

@@ -99,6 +99,7 @@ def _plan(raster: Raster, options: CutOptions) -> RasterPlan:
         masked=masked,
         turn=turn if 1 <= turn <= 8 else 1,
         whole_rows=dataset.block_shapes[0][1] >= dataset.width,
+        block_height=dataset.block_shapes[0][0] if steps == (1.0, 1.0) else 1,
     )
 
 

@@ -26,7 +26,7 @@ from satgan.tiles.stretch import Stretch
 Pixels = NDArray[np.uint8]
 Valid = NDArray[np.bool_]
 
-BLOCK_CACHE_BYTES = 96 * 2**20
+BLOCK_CACHE_BYTES = 64 * 2**20
 LARGEST_BLOCK_BYTES = 512 * 2**20
 STREAMED_DRIVERS = ("PNG", "JPEG", "WEBP", "BMP")
 """Formats that are one stream, or nothing but pixels."""
@@ -59,6 +59,7 @@ class RasterPlan:
         masked: whether the file says of some pixels that they are no data.
         turn: EXIF orientation, 1 to 8, by which finished tiles are turned upright.
         whole_rows: whether the file is decoded in whole rows, so that reading parts of them saves nothing.
+        block_height: rows of the grid that the file keeps together; 1 after resampling.
     """
 
     source: Source
@@ -75,6 +76,7 @@ class RasterPlan:
     masked: bool
     turn: int
     whole_rows: bool
+    block_height: int
 
     @property
     def channels(self) -> int:

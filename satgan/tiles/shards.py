@@ -5,7 +5,6 @@ Opening one is `tile_set.py`'s; its names can be had from here too.
 
 import io
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from satgan.randomness import Purpose, generator
 from satgan.tiles.inspect import DEFAULT_LIMITS, Limits, Rejection
 from satgan.tiles.manifest import MANIFEST_NAME, PIECES_PER_SHARD, Manifest, Shard, piece_tiles_for
 from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, write_places, write_table
-from satgan.tiles.spool import Sample, TileFile, in_order, spool
+from satgan.tiles.spool import JUDGES, Sample, TileFile, in_order, spool
 from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import Pixels, TileSet, open_tile_set
 from satgan.tiles.workshop import built_aside
@@ -97,7 +96,7 @@ def pack(
         path = folder / SPOOL_NAME
         spooled = spool(
             (Tile(*tile) for tile in tiles), path,
-            size=size, channels=channels, limits=limits, threads=os.cpu_count() or 1, seen=seen,
+            size=size, channels=channels, limits=limits, threads=JUDGES, seen=seen,
         )  # fmt: skip
         reasons = dict(sorted(spooled.reasons.items(), key=lambda item: -item[1]))
         if not len(spooled.kept):
@@ -171,13 +170,14 @@ def _write_shard(path: Path, tiles: Pixels, piece_tiles: int) -> Shard:
 
 def _moments(tiles: Pixels) -> list[Moments]:
     """Of each channel of tiles `[n, H, W, C]`. Every sum is a whole number below 2**53, so float64 keeps it exactly."""
-    sums = np.zeros((tiles.shape[3], 2), np.int64)
+    channels = tiles.shape[3]
+    totals, squares = np.zeros(channels), np.zeros(channels)
     for first in range(0, len(tiles), TILES_SUMMED_AT_ONCE):
-        for channel, plane in enumerate(np.moveaxis(tiles[first : first + TILES_SUMMED_AT_ONCE], 3, 0)):
-            values = plane.ravel().astype(np.float64)
-            sums[channel] += int(values.sum()), int(values @ values)
-    pixels = tiles.size // tiles.shape[3]
-    return [Moments(pixels, int(total), int(squares)) for total, squares in sums]
+        values = tiles[first : first + TILES_SUMMED_AT_ONCE].reshape(-1, channels).astype(np.float64)
+        totals += np.ones(len(values)) @ values
+        squares += np.diagonal(values.T @ values)
+    pixels = tiles.size // channels
+    return [Moments(pixels, int(total), int(square)) for total, square in zip(totals, squares, strict=True)]
 
 
 def _manifest(shards: tuple[Shard, ...], moments: list[Moments], size: int, about: dict[str, Any]) -> Manifest:

@@ -15,14 +15,17 @@ import xxhash
 from numpy.typing import NDArray
 
 from satgan.tiles.duplicates import Prints, find_duplicates, prints_of
-from satgan.tiles.figures import Figures, Pixels, luminance_sums, measure
+from satgan.tiles.figures import Figures, Pixels, luminance_sums, measure_planes
 from satgan.tiles.inspect import Limits, Rejection, judge, wrong_shape
 from satgan.tiles.records import Records, Tile, place_records, place_row, rejected_records
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-STACK_BYTES = 2**20
+JUDGES = min(os.cpu_count() or 1, 8)
+"""Threads that judge: more would wait for the one that reads, and each holds some stacks in memory."""
+
+STACK_BYTES = 2**19
 """Tiles that are judged together: few enough that what is computed of them stays in the processor's cache."""
 
 SAMPLES_PER_REASON = 16
@@ -208,17 +211,16 @@ def _judge(tiles: list[Tile], size: int, channels: int, limits: Limits) -> _Judg
         if verdict is None and not isinstance(found, Rejection):
             fitting.append(found)
             masked.append(tile.masked_share)
-    if not fitting:
-        none = np.empty((0, size, size, channels), np.uint8)
-        return _Judged(tiles, verdicts, none, prints_of(none), None)
-    stack = np.stack(fitting, out=np.empty((len(fitting), size, size, channels), np.uint8))
-    luminance = luminance_sums(stack)
-    figures = measure(stack, np.array(masked), luminance)
-    judged = judge(figures, limits)
+    planes = np.empty((channels, len(fitting), size, size), np.uint8)
+    for at, pixels in enumerate(fitting):
+        planes[:, at] = np.moveaxis(pixels, 2, 0)
+    luminance = luminance_sums(planes)
+    figures = measure_planes(planes, np.array(masked, np.float64), luminance) if fitting else None
+    judged = judge(figures, limits) if figures else []
     for number, verdict in zip([at for at, verdict in enumerate(verdicts) if verdict is None], judged, strict=True):
         verdicts[number] = verdict
-    taken = np.array([verdict is None for verdict in judged])
-    accepted = stack[taken]
+    taken = np.array([verdict is None for verdict in judged], bool)
+    accepted = np.ascontiguousarray(np.moveaxis(planes, 0, 3)[taken])
     return _Judged(tiles, verdicts, accepted, prints_of(accepted, luminance[taken]), figures)
 
 
