@@ -23,6 +23,9 @@ MOST_CHANNELS = 16
 SAME_RESOLUTION = 0.01
 """A wished resolution that differs by less than 1 % from the file's is the file's."""
 
+FOREIGN_SPACES = ("CIELAB", "ICCLAB", "ITULAB")
+"""What GDAL makes of these is off by some ten levels."""
+
 SAMPLES_A_BLOCK = 8192
 EARTH_RADIUS_METRES = 6_371_008.8
 
@@ -70,7 +73,7 @@ def look(source: Source, options: CutOptions) -> RasterPlan:
 
 def _plan(raster: Raster, options: CutOptions) -> RasterPlan:
     dataset = raster.dataset
-    colour = _colour(dataset)
+    colour = _colour(dataset, raster.source.url)
     bands, picked = _bands(raster, colour, options.bands)
     steps = _steps(raster, options.resolution_metres)
     height, width = (int(length / step + 1e-6) for length, step in zip(dataset.shape, steps, strict=True))
@@ -103,7 +106,10 @@ def _plan(raster: Raster, options: CutOptions) -> RasterPlan:
     )
 
 
-def _colour(dataset: Any) -> Colour:
+def _colour(dataset: Any, name: str) -> Colour:
+    space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "")
+    if space in FOREIGN_SPACES:
+        raise TilesError(f"{name} cannot be cut: its colours are {space}", "convert it to RGB first")
     meanings = [meaning.name for meaning in dataset.colorinterp]
     if meanings[0] == "palette" and dataset.count == 1:
         return "palette"

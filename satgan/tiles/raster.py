@@ -154,7 +154,7 @@ class Raster:
             failure = self._remote.blocks.failure if self._remote else None
         except RasterioError as error:
             failure = self._remote.blocks.failure if self._remote else None
-            reason = str(error.__cause__ or error)
+            reason = _first_cause(error)
             raise failure or undecodable(self.source.url, f"{what}: {reason}") from error
         if failure:
             raise failure
@@ -162,13 +162,24 @@ class Raster:
     def read(self, bands: tuple[int, ...], window: tuple[float, float, float, float], shape: tuple[int, int]) -> Any:
         """A window (row, column, height, width, in file pixels) of some bands as `[C, *shape]`, area-averaged if
         `shape` is smaller; GDAL starts from the overview that is just finer."""
+        if self.dataset.driver == "PNG" and shape == self.dataset.shape:
+            # GDAL decodes whole PNGs by another way, which gives broken ones out without a word
+            return self._read_halves(bands, shape)
         with self.errors_told(f"rows {math.floor(window[0])} to {math.ceil(window[0] + window[2]) - 1}"):
             return self.dataset.read(list(bands), **_reading(window, shape))
+
+    def _read_halves(self, bands: tuple[int, ...], shape: tuple[int, int]) -> Any:
+        height, width = shape
+        if height > 1:
+            cuts, axis = [(0, 0, height // 2, width), (height // 2, 0, height - height // 2, width)], 1
+        else:
+            cuts, axis = [(0, 0, 1, width // 2), (0, width // 2, 1, width - width // 2)], 2
+        return np.concatenate([self.read(bands, cut, cut[2:]) for cut in cuts if min(cut[2:])], axis=axis)
 
     def read_valid(self, window: tuple[float, float, float, float], shape: tuple[int, int]) -> Valid:
         """Where the same window has data."""
         with self.errors_told("its mask"):
-            return np.asarray(self.dataset.dataset_mask(**_reading(window, shape)) > 127)
+            return np.asarray(self.dataset.dataset_mask(**_reading(window, shape)) > 0)
 
 
 def _reading(window: tuple[float, float, float, float], shape: tuple[int, int]) -> dict[str, Any]:
@@ -206,6 +217,13 @@ class _NoCoordinatesIsFine:
 
 
 _no_coordinates_is_fine = _NoCoordinatesIsFine()
+
+
+def _first_cause(error: BaseException) -> str:
+    """What GDAL said at first; what follows from it says less."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
 
 
 def undecodable(name: str, reason: str) -> TilesError:
