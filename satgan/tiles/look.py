@@ -21,13 +21,14 @@ from satgan.tiles.stretch import (
 
 MOST_CHANNELS = 16
 SAME_RESOLUTION = 0.01
-"""A wished resolution that differs by less than 1 % from the file's is the file's."""
+"""A wished resolution within 1 % of a whole multiple of the file's is that: projections stretch a little everywhere."""
 
 FOREIGN_SPACES = ("CIELAB", "ICCLAB", "ITULAB")
 """What GDAL makes of these is off by some ten levels."""
 
 SAMPLES_A_BLOCK = 8192
-EARTH_RADIUS_METRES = 6_371_008.8
+EQUATOR_RADIUS_METRES, ECCENTRICITY_SQUARED = 6_378_137.0, 0.00669438
+"""Of the WGS 84 ellipsoid."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,11 @@ def _steps(raster: Raster, resolution_metres: float | None) -> tuple[float, floa
             f"{resolution_metres:g} m, which would have to be invented",
             "choose a --resolution not finer than the raster's",
         )
-    return tuple(1.0 if abs(step - 1) <= SAME_RESOLUTION else step for step in (down, right))  # type: ignore[return-value]
+    return _whole(down), _whole(right)
+
+
+def _whole(step: float) -> float:
+    return float(round(step)) if abs(step - round(step)) <= SAME_RESOLUTION * step and round(step) else step
 
 
 def _ground_metres(raster: Raster) -> tuple[float, float]:
@@ -193,15 +198,19 @@ def _ground_metres(raster: Raster) -> tuple[float, float]:
             f"{raster.source.url} has no georeference, so no ground resolution", "cut it without --resolution"
         )
     row, column = dataset.height / 2, dataset.width / 2
-    points = [dataset.transform * place for place in ((column, row), (column, row + 1), (column + 1, row))]
+    a, b, c, d, e, f = tuple(dataset.transform)[:6]
+    places = ((column, row), (column, row + 1), (column + 1, row))
+    points = [(a * x + b * y + c, d * x + e * y + f) for x, y in places]
     with raster.errors_told("its coordinates"):
         longitudes, latitudes = transform(dataset.crs, "EPSG:4326", *map(list, zip(*points, strict=True)))
-    shrink = math.cos(math.radians(latitudes[0]))
-    distances = [
-        math.hypot(latitude - latitudes[0], (longitude - longitudes[0]) * shrink)
+    sine = math.sin(math.radians(latitudes[0]))
+    curvature = 1 - ECCENTRICITY_SQUARED * sine**2
+    north = EQUATOR_RADIUS_METRES * (1 - ECCENTRICITY_SQUARED) / curvature**1.5
+    east = EQUATOR_RADIUS_METRES / math.sqrt(curvature) * math.sqrt(1 - sine**2)
+    down, right = (
+        math.hypot(math.radians(latitude - latitudes[0]) * north, math.radians(longitude - longitudes[0]) * east)
         for longitude, latitude in zip(longitudes[1:], latitudes[1:], strict=True)
-    ]
-    down, right = (math.radians(distance) * EARTH_RADIUS_METRES for distance in distances)
+    )
     return down, right
 
 

@@ -70,7 +70,7 @@ def test_what_cannot_be_packed_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for url, error, words in (
         (tmp_path / "none", StoreMissing, "No such file"),
-        (tmp_path / "empty", TilesError, "no PNG or JPEG tiles"),
+        (tmp_path / "empty", TilesError, "no PNG, JPEG, WebP or BMP tiles"),
         (oblong, TilesError, "not square: 12 × 20"),
         (broken, TilesError, r"a\.png cannot be decoded"),
     ):
