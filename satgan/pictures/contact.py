@@ -13,7 +13,8 @@ GAP_PIXELS = 6
 LINE_PIXELS = 14
 LEAST_CELL_PIXELS = 72
 LARGEST_CELL_PIXELS = 160
-INK = (30, 30, 30)
+INK, GROUND = (30, 30, 30), (226, 226, 226)
+"""Grey, so that white tiles can be seen."""
 
 
 class Shown(NamedTuple):
@@ -31,7 +32,7 @@ class Group(NamedTuple):
 
 
 def contact_sheet_png(groups: Sequence[Group]) -> bytes:
-    """The groups below each other on white, eight tiles in a row, as PNG.
+    """The groups below each other, eight tiles in a row, as PNG.
 
     Tiles are drawn pixel by pixel, enlarged by whole numbers when they are tiny, reduced when larger than 160 pixels.
 
@@ -40,7 +41,7 @@ def contact_sheet_png(groups: Sequence[Group]) -> bytes:
     """
     cell = _cell_pixels(groups)
     heights = [_group_pixels(group, cell) for group in groups]
-    page = Image.new("RGB", (COLUMNS * (cell + GAP_PIXELS) + GAP_PIXELS, sum(heights) + GAP_PIXELS), "white")
+    page = Image.new("RGB", (COLUMNS * (cell + GAP_PIXELS) + GAP_PIXELS, sum(heights) + GAP_PIXELS), GROUND)
     top = GAP_PIXELS
     for group, height in zip(groups, heights, strict=True):
         _draw_group(page, group, top, cell)

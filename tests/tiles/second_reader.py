@@ -70,7 +70,10 @@ def _tags(data: bytes, order: str, number: int) -> dict[int, tuple[Any, ...]]:
 def _plain(packed: bytes, compression: int) -> bytes:
     if compression in (8, 32946):
         return zlib.decompress(packed)
-    return {1: lambda part: part, 5: _lzw}[compression](packed)
+    if compression == 5:
+        return _lzw(packed)
+    assert compression == 1, compression
+    return packed
 
 
 def _lzw(packed: bytes) -> bytes:

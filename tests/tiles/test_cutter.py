@@ -23,6 +23,7 @@ from satgan.tiles.raster import Panel, Raster, RasterPlan
 from satgan.tiles.records import Tile
 from satgan.tiles.sources import find_sources
 from satgan.tiles.stretch import parse_stretch
+from satgan.tiles.window import read_panel
 from tests.tiles.sample_tiles import Pixels, textured
 
 UTM = {"crs": "EPSG:32645", "transform": rasterio.Affine(2.0, 0, 300_000, 0, -2.0, 3_000_000)}
@@ -53,19 +54,18 @@ def test_tiles_are_the_windows_of_the_raster(tmp_path: Path, size: int, stride: 
             for tile in tiles:
                 assert tile.place is not None
                 window = raster.read(window=Window(tile.place.column, tile.place.row, size, size))
-                assert np.array_equal(tile.pixels, window.transpose(1, 2, 0))
+                assert np.array_equal(pixels_of(tile), window.transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize("block", [16, 64])
 def test_every_block_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     path = write_raster(tmp_path / "r.tif", textured(1, 128)[0], tiled=True, blockxsize=block, blockysize=block)
     rows: list[int] = []
-    read = cutter.read_panel
 
     def noted(raster: Raster, plan: RasterPlan, row: int, column: int, height: int, width: int) -> Panel:
         rows.extend(range(row, row + height))
         assert (row + height) % block == 0 or row + height == 128
-        return read(raster, plan, row, column, height, width)
+        return read_panel(raster, plan, row, column, height, width)
 
     monkeypatch.setattr(cutter, "read_panel", noted)
     assert sum(1 for _ in cut_raster(path, 16, 3)) == 38**2
@@ -81,7 +81,8 @@ def test_a_large_raster_is_cut_in_bounded_memory(tmp_path: Path) -> None:
     )
     code = (
         "import re, sys; from pathlib import Path; from satgan.tiles_verbs import tiles_cut\n"
-        "tiles_cut([*sys.argv[1:], '--limit', 'flat=off', '--limit', 'near-duplicate=off', '--limit', 'low-entropy=off'])\n"
+        "reasons = ('flat', 'near-duplicate', 'duplicate', 'low-entropy')\n"
+        "tiles_cut([*sys.argv[1:], *(f'--limit={reason}=off' for reason in reasons)])\n"
         "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
     )
     command = [sys.executable, "-c", code, str(path), str(tmp_path / "set")]
@@ -93,7 +94,7 @@ def test_a_large_raster_is_cut_in_bounded_memory(tmp_path: Path) -> None:
 def test_alpha_bands_are_dropped(tmp_path: Path) -> None:
     pixels = textured(1, 16, 4)[0]
     path = write_raster(tmp_path / "r.tif", pixels, photometric="RGB", alpha="yes")
-    assert np.array_equal(next(cut_raster(path, 16, 16)).pixels, pixels[..., :3])
+    assert np.array_equal(pixels_of(next(cut_raster(path, 16, 16))), pixels[..., :3])
 
 
 def test_a_raster_smaller_than_a_tile_is_refused(tmp_path: Path) -> None:
@@ -213,8 +214,7 @@ def test_a_coarser_resolution_is_the_area_average(tmp_path: Path, overviews: tup
     path = write_raster(tmp_path / "r.tif", pixels, **UTM)
     with rasterio.open(path, "r+") as raster:
         raster.build_overviews(list(overviews), rasterio.enums.Resampling.average)
-    wish = {"resolution_metres": 8.0, "stretch": parse_stretch("values:0,255")}
-    tiles = cut_with(path, **wish)
+    tiles = cut_with(path, resolution_metres=8.0, stretch=parse_stretch("values:0,255"))
     expected = pixels.reshape(32, 4, 32, 4, 3).mean(axis=(1, 3))
     assert len(tiles) == 4
     for tile in tiles:
