@@ -35,10 +35,6 @@ FEW = 12
 """A set of more sources is named in its manifest by their number."""
 
 
-def _silent(count: int, total: int | None) -> None:
-    pass
-
-
 def cut(
     sources: Sequence[str],
     destination: str,
@@ -46,7 +42,7 @@ def cut(
     seed: int,
     limits: Limits = DEFAULT_LIMITS,
     skip_unreadable: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = lambda count, total: None,
 ) -> PackReport:
     """Cut rasters into tiles and pack those that pass the inspection.
 
@@ -144,7 +140,7 @@ def pack(
     seed: int,
     limits: Limits = DEFAULT_LIMITS,
     kind: str = "images",
-    progress: Progress = _silent,
+    progress: Progress = lambda count, total: None,
 ) -> PackReport:
     """Pack a folder or `s3://` prefix of small pictures (`kind` images), or IDX files with their labels (`idx`).
 
@@ -178,7 +174,10 @@ class Inspection(NamedTuple):
 
 
 def inspect(
-    source: str, limits: Limits = DEFAULT_LIMITS, listing: Path | None = None, progress: Progress = _silent
+    source: str,
+    limits: Limits = DEFAULT_LIMITS,
+    listing: Path | None = None,
+    progress: Progress = lambda count, total: None,
 ) -> Inspection:
     """Judge the tiles of a set, or of a folder or prefix of small pictures. Nothing is changed there.
 
