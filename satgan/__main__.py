@@ -7,7 +7,6 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from satgan import __version__
@@ -76,40 +75,12 @@ def _parser(verb: str, table: dict[str, Verb], prog: str) -> Any:
     return Parser(prog=prog, description=table[verb].about)
 
 
-def _seed(text: str) -> int:
-    """A seed as given on the command line: 0 to 2**64 - 1."""
-    if not 0 <= int(text) < 2**64:
-        raise ValueError
-    return int(text)
-
-
-_seed.__name__ = "seed (0 to 2**64 - 1)"  # argparse names the type in its message
-
-
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _print(result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result, indent=2))
-    else:
-        for name, value in result.items():
-            print(f"{name.replace('_', ' ')}: {_shown(value)}")
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items()) or "none"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_shown, value))
-    if isinstance(value, float):
-        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def _train(words: Sequence[str]) -> None:
-    from satgan.options import add_config_options, config_from
+    from satgan.options import add_config_options, config_from, print_result
 
     parser = _parser("train", VERBS, "satgan train")
     parser.add_argument("--dry-run", action="store_true", help="print the complete config and what it needs, and stop")
@@ -133,7 +104,7 @@ def _train(words: Sequence[str]) -> None:
         outcome = start(config, line)
     finally:
         line.close()
-    _print(outcome._asdict(), parsed.json)
+    print_result(outcome._asdict(), parsed.json)
 
 
 def _dry_run(config: Any, need: dict[str, Any], as_json: bool) -> None:
@@ -170,11 +141,13 @@ def _describe(words: Sequence[str]) -> None:
 
 
 def _sample(words: Sequence[str]) -> None:
+    from satgan.options import seed_number
+
     parser = _parser("sample", VERBS, "satgan sample")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint or a run (its newest): folder or s3://")
     parser.add_argument("--count", type=int, default=64, help="tiles to draw (default: 64)")
     parser.add_argument("--out", default="samples", metavar="DIR", help="folder or s3:// prefix (default: samples)")
-    parser.add_argument("--seed", type=_seed, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the noise (default: 0)")
     parser.add_argument("--grid", action="store_true", help="one sheet, grid.png, instead of a file each")
     parser.add_argument("--raw", action="store_true", help="the generator as trained instead of the averaged one")
     parsed = parser.parse_all(words)
@@ -185,57 +158,22 @@ def _sample(words: Sequence[str]) -> None:
         print(url)
 
 
-def _tiles_cut(words: Sequence[str]) -> None:
-    parser = _parser("cut", TILES_VERBS, "satgan tiles cut")
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="rasters, or folders of them")
-    parser.add_argument("destination", metavar="DEST", help="tile set to make: folder or s3:// prefix")
-    parser.add_argument("--size", type=int, default=64, help="tile height and width [pixels] (default: 64)")
-    parser.add_argument("--stride", type=int, help="from tile to tile [pixels] (default: the size, no overlap)")
-    _finish_tiles(parser, words, "cut")
+def _tiles(name: str) -> Callable[[Sequence[str]], None]:
+    """A verb of `satgan.tiles_verbs`, imported when it is called."""
 
+    def run(words: Sequence[str]) -> None:
+        import satgan.tiles_verbs as verbs
 
-def _tiles_pack(words: Sequence[str]) -> None:
-    parser = _parser("pack", TILES_VERBS, "satgan tiles pack")
-    parser.add_argument("source", metavar="SOURCE", help="folder or s3:// prefix of PNG or JPEG tiles")
-    parser.add_argument("destination", metavar="DEST", help="tile set to make: folder or s3:// prefix")
-    _finish_tiles(parser, words, "pack")
+        getattr(verbs, f"tiles_{name}")(words)
 
-
-def _finish_tiles(parser: Any, words: Sequence[str], name: str) -> None:
-    """What cut and pack have in common: the seed, --json, the call and its report."""
-    parser.add_argument("--seed", type=_seed, default=1234, help="of the global shuffle (default: 1234)")
-    parser.add_argument("--json", action="store_true", help="results as JSON")
-    given = vars(parser.parse_all(words))
-    as_json = given.pop("json")
-
-    import satgan.tiles.commands as commands
-
-    report = getattr(commands, name)(**given)
-    _print({"tile_set": report.url, "accepted": report.accepted, "rejected": report.rejected}, as_json)
-
-
-def _tiles_show(words: Sequence[str]) -> None:
-    parser = _parser("show", TILES_VERBS, "satgan tiles show")
-    parser.add_argument("source", metavar="SET", help="tile set: folder or s3:// prefix")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="also draw a sheet of tiles into this PNG")
-    parser.add_argument("--json", action="store_true", help="results as JSON")
-    parsed = parser.parse_all(words)
-
-    import satgan.tiles.commands as commands
-
-    about, tiles = commands.show(parsed.source)
-    if parsed.page:
-        from satgan.pictures.grid import grid_png
-        from satgan.tiles.store import open_store
-
-        open_store(str(parsed.page.parent)).write(parsed.page.name, grid_png(tiles, columns=8))
-    _print(about, parsed.json)
+    return run
 
 
 TILES_VERBS = {
-    "cut": Verb("cut rasters into a tile set", _tiles_cut),
-    "pack": Verb("pack a folder of tiles into a tile set", _tiles_pack),
-    "show": Verb("show what a tile set holds", _tiles_show),
+    "cut": Verb("cut rasters into a tile set", _tiles("cut")),
+    "pack": Verb("pack a folder of tiles, or IDX files, into a tile set", _tiles("pack")),
+    "inspect": Verb("judge the tiles of a set or folder, and draw them by reason", _tiles("inspect")),
+    "show": Verb("show what a tile set holds", _tiles("show")),
 }
 VERBS = {
     "describe": Verb("layers, parameters, FLOPs and memory of a preset's networks", _describe),

@@ -1,6 +1,7 @@
 """The command line's options, made from the config tree: one name, one type, one text for each field."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -44,6 +45,16 @@ class Parser(argparse.ArgumentParser):
             remedy = nearest(name, self._option_string_actions) if name.startswith("-") else f"see `{self.prog} --help`"
             raise ConfigError(f"unknown argument {left[0]!r} for {self.prog}", remedy)
         return parsed
+
+
+def seed_number(text: str) -> int:
+    """A seed as given on the command line: 0 to 2**64 - 1."""
+    if not 0 <= int(text) < 2**64:
+        raise ValueError
+    return int(text)
+
+
+seed_number.__name__ = "seed (0 to 2**64 - 1)"  # argparse names the type in its message
 
 
 def add_config_options(parser: Parser, words: Sequence[str]) -> None:
@@ -102,3 +113,22 @@ def _metavar(info: FieldInfo) -> str:
 def _help(info: FieldInfo, default: Any) -> str:
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
     return f"{info.description} (default: {shown})".replace("%", "%%")
+
+
+def print_result(result: dict[str, Any], as_json: bool) -> None:
+    """Prints what a verb found on stdout: a line per item, or JSON."""
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        for name, value in result.items():
+            print(f"{name.replace('_', ' ')}: {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_shown, value))
+    if isinstance(value, float):
+        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

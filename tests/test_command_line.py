@@ -46,11 +46,13 @@ def test_help_needs_no_heavy_imports() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.endswith("[]\n")
-    for verb in ("train", "sample", "describe", "tiles cut", "tiles pack", "tiles show"):
+    for verb in ("train", "sample", "describe", "tiles cut", "tiles pack", "tiles inspect", "tiles show"):
         assert f"  {verb} " in told
 
 
-@pytest.mark.parametrize("verb", ["train", "sample", "describe", "tiles", "tiles cut", "tiles pack", "tiles show"])
+@pytest.mark.parametrize(
+    "verb", ["train", "sample", "describe", "tiles", "tiles cut", "tiles pack", "tiles inspect", "tiles show"]
+)
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with suppress(SystemExit):  # argparse's own way of ending
         assert main([*verb.split(), "--help"]) == 0
@@ -86,6 +88,14 @@ def test_train_help_lists_every_option_with_the_presets_default(capsys: pytest.C
         (["tiles", "cut", "nowhere.tif", "dest"], "nowhere.tif"),
         (["tiles", "pack", "nowhere", "dest"], "nowhere"),
         (["tiles", "cut"], "satgan tiles cut --help"),
+        (["tiles", "cut", "x.tif", "dest", "--bands", "1,b"], "--bands 1,b are no numbers"),
+        (["tiles", "cut", "x.tif", "dest", "--bands", "0"], "counted from 1"),
+        (["tiles", "cut", "x.tif", "dest", "--stretch", "98,2"], "the stretch '98,2'"),
+        (["tiles", "cut", "x.tif", "dest", "--resolution", "-1"], "the resolution -1.0 m"),
+        (["tiles", "cut", "x.tif", "dest", "--limit", "see=1"], "did you mean sea?"),
+        (["tiles", "cut", "x.tif", "dest", "--limit", "sea"], "--limit sea says no value"),
+        (["tiles", "inspect", "nowhere"], "nowhere"),
+        (["tiles", "pack", "nowhere", "dest", "--format", "idx"], "nowhere"),
         (["sample", "nowhere"], "nowhere"),
         (["sample", "nowhere", "--count", "x"], "invalid int value"),
         (["train", "--tiles", "gs://bucket/x", "--workers", "0"], "gs://"),

@@ -15,6 +15,7 @@ FLOORS = (
     ("train",),
     ("gallery", "cluster"),
     ("options",),
+    ("tiles_verbs",),
     ("__main__",),
 )
 """A room imports only from floors above its own, and from itself."""

@@ -1,99 +1,221 @@
-"""What the verbs `satgan tiles cut|pack|show` do."""
+"""What the verbs `satgan tiles cut|pack|inspect|show` do."""
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from satgan.errors import ConfigError, StoreMissing, TilesError
-from satgan.tiles.images import pack_folder
-from satgan.tiles.inspect import REJECTED_NAME, count_rejected
-from satgan.tiles.raster import RASTER_FILE_ENDINGS, cut_raster, raster_channels
-from satgan.tiles.shards import NamedTile, PackReport, Pixels
+from satgan.errors import ConfigError, TilesError
+from satgan.tiles.cutter import cut_tiles, tiles_total, unreadable
+from satgan.tiles.idx import read_idx
+from satgan.tiles.images import look_at_folder, pack_folder
+from satgan.tiles.inspect import DEFAULT_LIMITS, Limits
+from satgan.tiles.look import CutOptions, look
+from satgan.tiles.manifest import MANIFEST_NAME
+from satgan.tiles.raster import RasterPlan
+from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, count_places, count_rejected, write_table
+from satgan.tiles.shards import PackReport, Pixels
 from satgan.tiles.shards import pack as pack_tiles
+from satgan.tiles.sources import Source, find_sources
+from satgan.tiles.spool import JUDGES, Sample, spool
 from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.tiles.workshop import refuse_taken
 
+Progress = Callable[[int, int | None], None]
+"""Told how many more tiles were judged, and how many there are in all where that is known."""
 
-def cut(sources: Sequence[str], destination: str, size: int, stride: int | None, seed: int) -> PackReport:
+READERS = 16
+FEW = 12
+"""A set of more sources is named in its manifest by their number."""
+
+
+def cut(
+    sources: Sequence[str],
+    destination: str,
+    options: CutOptions,
+    seed: int,
+    limits: Limits = DEFAULT_LIMITS,
+    skip_unreadable: bool = False,
+    progress: Progress = lambda count, total: None,
+) -> PackReport:
     """Cut rasters into tiles and pack those that pass the inspection.
 
     Args:
-        sources: raster files, folders of them, or single `s3://` objects, which are copied to a temporary file.
+        sources: raster files, folders of them, `s3://` objects or prefixes; objects are read by ranges.
         destination: a new folder or `s3://` prefix for the tile set.
-        size: height and width of a tile [pixels].
-        stride: from one tile to the next [pixels]; None: `size`, so that tiles do not overlap.
+        options: size, stride, resolution, bands, stretch.
         seed: of the packing shuffle.
+        limits: which tiles are taken.
+        skip_unreadable: whether rasters that cannot be cut are listed as rejected instead of stopping the work.
+        progress: told how far it is.
 
     Raises:
-        ConfigError: no sources, or a size or stride below 1.
+        ConfigError: no sources.
         TilesError: a raster that cannot be cut, rasters with different channel counts, a destination that is taken.
         StoreError: a source or destination cannot be reached.
     """
-    stride = size if stride is None else stride
-    if not sources or min(size, stride) < 1:
-        raise ConfigError(
-            f"cannot cut {len(sources)} rasters: size {size}, stride {stride}", "give a raster; 1 or more"
-        )
+    if not sources:
+        raise ConfigError("no rasters to cut", "give files, folders or s3:// urls")
     refuse_taken(open_store(destination))
-    with ExitStack() as downloads:
-        rasters = [path for source in sources for path in _raster_files(source, downloads)]
-        channels = _common_channels(rasters)
-        return pack_tiles(
-            _tiles(rasters, size, stride),
-            destination,
-            size=size,
-            channels=channels,
-            seed=seed,
-            source=", ".join(path.name for path in rasters),
-            cut={"size": size, "stride": stride},
-        )
+    plans, skipped = _look_at_all(find_sources(sources, READERS), options, skip_unreadable)
+    channels = _common_channels(plans)
+    total = tiles_total(plans, options)
+    return pack_tiles(
+        chain(skipped, cut_tiles(plans, options, skip_unreadable)),
+        destination,
+        size=options.size,
+        channels=channels,
+        seed=seed,
+        source=_names(plans),
+        cut=_cut_settings(options),
+        stretch=_stretches(plans),
+        limits=limits,
+        seen=lambda count: progress(count, total),
+    )
 
 
-def _raster_files(source: str, downloads: ExitStack) -> list[Path]:
-    if source.startswith("s3://"):
-        above, _, name = source.rstrip("/").rpartition("/")
-        path = Path(downloads.enter_context(tempfile.TemporaryDirectory(prefix="satgan-")), name)
-        open_store(above).download(name, path)
-        return [path]
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise StoreMissing(f"no such file or folder: {path}", "check the spelling of the path")
-    if path.is_file():
-        return [path]
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in RASTER_FILE_ENDINGS)
-    if not found:
-        raise TilesError(f"no rasters in {path}", f"give files, or a folder of {', '.join(RASTER_FILE_ENDINGS)} files")
-    return found
+def _look_at_all(
+    sources: Sequence[Source], options: CutOptions, skip_unreadable: bool
+) -> tuple[list[RasterPlan], list[Tile]]:
+    """How each raster will be cut, found out by threads, and those that are skipped as rejected tiles."""
+
+    def outcome(source: Source) -> RasterPlan | Tile:
+        try:
+            return look(source, options)
+        except TilesError as error:
+            if not skip_unreadable:
+                raise
+            return unreadable(source.name, error)
+
+    with ThreadPoolExecutor(READERS) as threads:
+        found = list(threads.map(outcome, sources))
+    plans = [item for item in found if isinstance(item, RasterPlan)]
+    skipped = [item for item in found if isinstance(item, Tile)]
+    if not plans:
+        raise TilesError(f"none of {len(sources)} rasters can be cut", "cut one of them alone to see the reason")
+    return plans, skipped
 
 
-def _common_channels(rasters: Sequence[Path]) -> int:
+def _common_channels(plans: Sequence[RasterPlan]) -> int:
     """The channel count that all rasters have."""
-    channels = {path: raster_channels(path) for path in rasters}
-    counts = Counter(channels.values()).most_common()
-    if len(counts) > 1:
-        usual = counts[0][0]
-        other = next(path for path in rasters if channels[path] != usual)
-        raise TilesError(
-            f"{other} has {channels[other]} channels, other rasters have {usual}", "cut them into sets of their own"
-        )
-    return counts[0][0]
+    usual = Counter(plan.channels for plan in plans).most_common(1)[0][0]
+    for plan in plans:
+        if plan.channels != usual:
+            raise TilesError(
+                f"{plan.source.url} has {plan.channels} channels, other rasters have {usual}",
+                "cut them into sets of their own, or choose the same --bands of all",
+            )
+    return usual
 
 
-def _tiles(rasters: Sequence[Path], size: int, stride: int) -> Iterator[NamedTile]:
-    for path in rasters:
-        for tile in cut_raster(path, size, stride):
-            yield f"{path.name}_y{tile.row:05d}_x{tile.column:05d}", tile.pixels
+def _names(plans: Sequence[RasterPlan]) -> str:
+    names = [plan.source.name for plan in plans]
+    return ", ".join(names) if len(names) <= FEW else f"{len(names)} rasters, the first {names[0]}"
 
 
-def pack(source: str, destination: str, seed: int) -> PackReport:
-    """Pack a folder or `s3://` prefix of PNG or JPEG tiles; see `satgan.tiles.images.pack_folder`."""
-    return pack_folder(source, destination, seed)
+def _cut_settings(options: CutOptions) -> dict[str, Any]:
+    settings: dict[str, Any] = {"size": options.size, "stride": options.stride}
+    if options.resolution_metres is not None:
+        settings["resolution_metres"] = options.resolution_metres
+    if options.bands:
+        settings["bands"] = list(options.bands)
+    return settings
+
+
+def _stretches(plans: Sequence[RasterPlan]) -> dict[str, Any] | None:
+    """By source the values of each band that became 0 and 255."""
+    stretches = {plan.source.name: plan.stretch for plan in plans if plan.stretch is not None}
+    return {name: {"low": list(low), "high": list(high)} for name, (low, high) in stretches.items()} or None
+
+
+def pack(
+    source: str,
+    destination: str,
+    seed: int,
+    limits: Limits = DEFAULT_LIMITS,
+    kind: str = "images",
+    progress: Progress = lambda count, total: None,
+) -> PackReport:
+    """Pack a folder or `s3://` prefix of small pictures (`kind` images), or IDX files with their labels (`idx`).
+
+    See `satgan.tiles.images.pack_folder` and `satgan.tiles.idx.read_idx`.
+    """
+    if kind == "images":
+        return pack_folder(source, destination, seed, limits, lambda count: progress(count, None))
+    refuse_taken(open_store(destination))
+    files = read_idx(source)
+    return pack_tiles(
+        chain.from_iterable(file.tiles() for file in files),
+        destination,
+        size=files[0].images.shape[1],
+        channels=1,
+        seed=seed,
+        source=", ".join(file.name for file in files),
+        cut={},
+        limits=limits,
+        seen=lambda count: progress(count, sum(len(file.images) for file in files)),
+    )
+
+
+class Inspection(NamedTuple):
+    """What an inspection found: counts, figures as [least, mean, most], and tiles of each reason to look at."""
+
+    tiles: int
+    accepted: int
+    rejected: dict[str, int]
+    figures: dict[str, list[float]]
+    samples: Mapping[str, list[Sample]]
+
+
+def inspect(
+    source: str,
+    limits: Limits = DEFAULT_LIMITS,
+    listing: Path | None = None,
+    progress: Progress = lambda count, total: None,
+) -> Inspection:
+    """Judge the tiles of a set, or of a folder or prefix of small pictures. Nothing is changed there.
+
+    Args:
+        source: where they are.
+        limits: which tiles would be taken.
+        listing: a Parquet file to write, with every tile that would be rejected.
+        progress: told how far it is.
+
+    Raises:
+        StoreMissing: no such folder or bucket.
+        TilesError: neither a tile set nor tiles there.
+        CorruptData: a piece of the set differs from its digest.
+    """
+    if open_store(source).exists(MANIFEST_NAME):
+        tile_set = open_tile_set(source)
+        size, channels, total = tile_set.manifest.size, tile_set.manifest.channels, tile_set.manifest.tile_count
+        tiles = _tiles_of(tile_set)
+    else:
+        folder = look_at_folder(source)
+        size, channels, total = folder.shape.height, folder.shape.channels, len(folder.listing)
+        tiles = folder.tiles()
+    with tempfile.TemporaryDirectory(prefix="satgan-") as scratch:
+        spooled = spool(
+            tiles, Path(scratch, "accepted.raw"), size=size, channels=channels, limits=limits,
+            threads=JUDGES, seen=lambda count: progress(count, total),
+        )  # fmt: skip
+    if listing is not None:
+        write_table(spooled.rejected.table(), listing)
+    reasons = dict(sorted(spooled.reasons.items(), key=lambda item: -item[1]))
+    return Inspection(total, len(spooled.kept), reasons, spooled.ranges.summary(), spooled.samples.chosen())
+
+
+def _tiles_of(tile_set: TileSet) -> Iterator[Tile]:
+    for piece in range(tile_set.manifest.piece_count):
+        first = piece * tile_set.manifest.piece_tiles
+        for number, pixels in enumerate(tile_set.read_piece(piece), start=first):
+            yield Tile(f"tile {number}", pixels)
 
 
 def show(source: str, sample_tiles: int = 64) -> tuple[dict[str, Any], Pixels]:
@@ -105,17 +227,27 @@ def show(source: str, sample_tiles: int = 64) -> tuple[dict[str, Any], Pixels]:
         CorruptData: a sampled piece differs from its digest.
     """
     tile_set = open_tile_set(source)
-    manifest = tile_set.manifest
-    rejected = count_rejected(tile_set.store.read(REJECTED_NAME)) if tile_set.store.exists(REJECTED_NAME) else {}
+    manifest, store = tile_set.manifest, tile_set.store
+    rejected = count_rejected(store.read(REJECTED_NAME)) if store.exists(REJECTED_NAME) else {}
     facts = manifest.model_dump(mode="json", exclude={"shards"})
     return {
-        "url": tile_set.store.url,
+        "url": store.url,
         "digest": tile_set.digest,
         **facts,
         "shards": len(manifest.shards),
         "bytes": sum(shard.bytes for shard in manifest.shards),
         "rejected": rejected,
+        **(_places(store.read(TILES_NAME)) if store.exists(TILES_NAME) else {}),
     }, _sample(tile_set, sample_tiles)
+
+
+def _places(side_table: bytes) -> dict[str, Any]:
+    sources, labels, georeferenced = count_places(side_table)
+    return {
+        "sources": sources if len(sources) <= FEW else len(sources),
+        "labels": labels,
+        "georeferenced": georeferenced,
+    }
 
 
 def _sample(tile_set: TileSet, wanted: int) -> Pixels:

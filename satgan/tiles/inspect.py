@@ -1,100 +1,170 @@
-"""A first inspection: which tiles are no use to a GAN, and why (S07). Rejected tiles are listed, never just dropped.
+"""Which tiles are no use to a GAN, and why (S07). Rejected tiles are listed, never just dropped.
 
-The thresholds were set by looking at tiles of NASA Blue Marble, and by what they keep of real imagery cut at 64 × 64:
-all of 889 NAIP (5 m), 1,906 of 1,907 and 905 of 905 OpenAerialMap (0.27 and 0.53 m), 616 of 618 Sentinel-2 (100 m),
-all of 10,000 MNIST digits. Of Blue Marble they reject every tile that is sea but for a trace of coast, and 79 % of
-those within the ice sheets.
+The limits were set by looking at tiles of NASA Blue Marble, and by what they keep of real imagery cut at 64 × 64: all
+of 889 NAIP (5 m), 1,906 of 1,907 and 905 of 905 OpenAerialMap (0.27 and 0.53 m), 616 of 618 Sentinel-2 (100 m), all of
+10,000 MNIST digits. What they keep is far from most limits: of all these tiles the cloudiest has 39 % cloud-white
+pixels, the most saturated 27 %, the most filled 4 %, the least entropy in colour is 3.2 bits.
 """
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-REJECTED_NAME = "rejected.parquet"
+from satgan.errors import ConfigError, nearest
+from satgan.tiles.figures import Figures, Pixels, Values, measure
 
-MONO_LEVELS = 1.0
-"""Mean of largest minus smallest channel, in levels of 255; in real colour tiles it is 5.9 and more."""
-
+NODATA_SHARE = 0.1
 FLAT_LEVELS = 1.75
-"""Mean luminance difference of neighbouring pixels, in levels of 255; the smoothest NAIP tile has 1.76."""
+"""The smoothest NAIP tile has 1.76."""
+
+ENTROPY_BITS = 2.5
+"""For tiles of three and more channels: handwritten digits are mostly paper, 0.4 bits and more."""
 
 SEA_SHARE = 0.95
-"""Share of pixels that are blue: `SEA_RATIO` times brighter in blue than in red, `SEA_GREEN_RATIO` than in green."""
+MONO_LEVELS = 1.0
+"""In real colour tiles it is 5.9 and more."""
 
-SEA_RATIO = 1.25
-SEA_GREEN_RATIO = 1.1
-SEA_LEVELS = 4
-"""In the dark, where ratios mean little, blue must also lie so many levels above red."""
+CLOUD_SHARE = 0.7
+SATURATED_SHARE = 0.5
+
+NEAR_DUPLICATE_CORRELATION = 0.93
+"""See `duplicates.py`."""
 
 
 class Rejection(NamedTuple):
-    """Why a tile is not taken: a slug, the figure that was measured and the threshold it missed, where there are any.
+    """Why a tile is not taken: a slug, the figure that was measured and the limit it missed, where there are any.
 
-    Reasons: `undecodable`, `wrong-size` [pixels], `wrong-channels` [channels], `flat` [levels], `sea` [share of
-    pixels], `mono-among-colour` [levels].
+    Reasons: `undecodable`, `wrong-size` [pixels], `wrong-channels` [channels], those of `LIMITS`, and `duplicate`.
+    `detail` says more: what the decoder said, or which tile this one repeats.
     """
 
     reason: str
     figure: float | None = None
     threshold: float | None = None
+    detail: str | None = None
 
 
-def inspect_tile(tile: NDArray[np.uint8], size: int, channels: int) -> Rejection | None:
-    """The first reason not to take a tile, or None. `sea` and `mono-among-colour` apply to three channels only.
+class Limit(NamedTuple):
+    """A reason to reject: at which value, and whether from there on upwards (a share too large) or below it."""
+
+    default: float
+    upwards: bool
+    about: str
+
+
+LIMITS = {
+    "nodata": Limit(NODATA_SHARE, True, "share of pixels without data: masked, or filled with pure black or white"),
+    "flat": Limit(FLAT_LEVELS, False, "mean difference of neighbouring pixels [levels of 255]"),
+    "low-entropy": Limit(ENTROPY_BITS, False, "entropy of the luminance histogram [bits], three channels and more"),
+    "sea": Limit(SEA_SHARE, True, "share of sea-blue pixels"),
+    "mono-among-colour": Limit(MONO_LEVELS, False, "mean of largest minus smallest channel [levels of 255]"),
+    "cloud": Limit(CLOUD_SHARE, True, "share of cloud-white pixels"),
+    "saturated": Limit(SATURATED_SHARE, True, "share of pixels with a channel at 255"),
+    "near-duplicate": Limit(NEAR_DUPLICATE_CORRELATION, True, "correlation with a tile taken before"),
+}
+"""Reasons in the order in which they are tried; the first that applies is the one that is told."""
+
+EXACT_DUPLICATE = "duplicate"
+LEVELS_AS_SHARES = ("nodata", "sea", "cloud", "saturated")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of one inspection: value by reason. A reason that is missing is not looked for."""
+
+    values: Mapping[str, float] = field(
+        default_factory=lambda: MappingProxyType({reason: limit.default for reason, limit in LIMITS.items()})
+    )
+    duplicates: bool = True
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"values": dict(self.values), "duplicates": self.duplicates}
+
+
+DEFAULT_LIMITS = Limits()
+LAND_LIMITS = Limits({reason: LIMITS[reason].default for reason in ("flat", "sea", "mono-among-colour")}, False)
+"""Those of the embedded demo: its white is ice, and its tiles overlap on purpose."""
+
+
+def limits_from(given: Mapping[str, str]) -> Limits:
+    """The default limits with some of them changed.
 
     Args:
-        tile: `[H, W, C] uint8`.
-        size: the set's tile height and width [pixels].
-        channels: the set's channel count.
+        given: by reason a number, or `off`; `duplicate` can only be `off`.
+
+    Raises:
+        ConfigError: no such reason, or not a number.
     """
+    values: dict[str, float] = dict(DEFAULT_LIMITS.values)
+    duplicates = True
+    for reason, text in given.items():
+        if reason not in (*LIMITS, EXACT_DUPLICATE):
+            raise ConfigError(f"no tile is rejected for {reason!r}", nearest(reason, (*LIMITS, EXACT_DUPLICATE)))
+        if text == "off":
+            values.pop(reason, None)
+            duplicates = duplicates and reason != EXACT_DUPLICATE
+        else:
+            values[reason] = _number(reason, text)
+    return Limits(values, duplicates)
+
+
+def _number(reason: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not value >= 0 or reason == EXACT_DUPLICATE:
+        raise ConfigError(f"the limit {reason}={text} is no number from 0 up", f"write {reason}=off, or a number")
+    return value
+
+
+def judge(figures: Figures, limits: Limits = DEFAULT_LIMITS) -> list[Rejection | None]:
+    """For each tile the first reason not to take it, or None; duplicates are looked for elsewhere."""
+    verdicts: list[Rejection | None] = [None] * len(figures.masked)
+    for reason, values in _tried(figures):
+        limit = limits.values.get(reason)
+        if limit is None:
+            continue
+        for number in np.flatnonzero(values >= limit if LIMITS[reason].upwards else values < limit):
+            verdicts[number] = verdicts[number] or Rejection(reason, float(values[number]), limit)
+    return verdicts
+
+
+def _tried(figures: Figures) -> tuple[tuple[str, Values], ...]:
+    """Reasons with the figures that they look at. A blank tile is flat first; then its colour may tell filler."""
+    grey = np.isnan(figures.filler)
+    return (
+        ("nodata", figures.masked),
+        ("flat", figures.detail),
+        ("nodata", figures.masked + np.where(grey, 0.0, figures.filler)),
+        ("low-entropy", np.where(grey, np.nan, figures.entropy)),
+        ("sea", figures.sea),
+        ("mono-among-colour", figures.colour),
+        ("cloud", figures.cloud),
+        ("saturated", figures.saturated),
+    )
+
+
+def wrong_shape(tile: Pixels, size: int, channels: int) -> Rejection | None:
+    """Whether a tile `[H, W, C]` has another size or other channels than its set."""
     height, width, found_channels = tile.shape
     if (height, width) != (size, size):
         return Rejection("wrong-size", height if height != size else width, size)
     if found_channels != channels:
         return Rejection("wrong-channels", found_channels, channels)
-    detail = _detail_levels(tile)
-    if detail < FLAT_LEVELS:
-        return Rejection("flat", detail, FLAT_LEVELS)
-    return _colour_rejection(tile) if channels == 3 else None
-
-
-def _detail_levels(tile: NDArray[np.uint8]) -> float:
-    luminance = tile.mean(axis=2, dtype=np.float32)
-    down, right = np.abs(np.diff(luminance, axis=0)), np.abs(np.diff(luminance, axis=1))
-    return float(down.mean() + right.mean()) / 2 if min(luminance.shape) > 1 else 0.0
-
-
-def _colour_rejection(tile: NDArray[np.uint8]) -> Rejection | None:
-    red, green, blue = np.moveaxis(tile.astype(np.float32), 2, 0)
-    blue_pixels = (blue >= SEA_RATIO * red) & (blue >= SEA_GREEN_RATIO * green) & (blue >= red + SEA_LEVELS)
-    sea_share = float(blue_pixels.mean())
-    if sea_share >= SEA_SHARE:
-        return Rejection("sea", sea_share, SEA_SHARE)
-    colour_levels = float((tile.max(axis=2) - tile.min(axis=2)).mean())
-    if colour_levels < MONO_LEVELS:
-        return Rejection("mono-among-colour", colour_levels, MONO_LEVELS)
     return None
 
 
-def write_rejected(rejected: Iterable[tuple[str, Rejection]], path: Path) -> None:
-    """List rejected tiles in a Parquet file: name, reason, figure, threshold; an empty list gives an empty table."""
-    import pyarrow
-    from pyarrow import parquet
+def inspect_tile(tile: Pixels, size: int, channels: int, limits: Limits = DEFAULT_LIMITS) -> Rejection | None:
+    """The first reason not to take a single tile, or None.
 
-    rows = [(name, *rejection) for name, rejection in rejected]
-    kinds = {"name": pyarrow.string(), "reason": pyarrow.string(), "figure": pyarrow.float64()}
-    schema = pyarrow.schema({**kinds, "threshold": pyarrow.float64()})
-    columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
-    parquet.write_table(pyarrow.table([list(column) for column in columns], schema=schema), path)
-
-
-def count_rejected(data: bytes) -> dict[str, int]:
-    """How many tiles a written list rejects for each reason, most frequent first."""
-    import pyarrow
-    from pyarrow import parquet
-
-    reasons = parquet.read_table(pyarrow.BufferReader(data), columns=["reason"])["reason"].value_counts().to_pylist()
-    return {entry["values"]: entry["counts"] for entry in sorted(reasons, key=lambda entry: -entry["counts"])}
+    Args:
+        tile: `[H, W, C] uint8`.
+        size: the set's tile height and width [pixels].
+        channels: the set's channel count.
+        limits: what is still taken.
+    """
+    return wrong_shape(tile, size, channels) or judge(measure(tile[None], np.zeros(1)), limits)[0]

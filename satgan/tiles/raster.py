@@ -1,208 +1,231 @@
-"""From image files to pixels: windows of large rasters through rasterio, small tiles through Pillow."""
+"""One raster, opened through GDAL: what it is, and windows of it as bytes.
 
-import io
-import struct
+A `RasterPlan` says how its bands become the channels of tiles: alpha is left out (it only tells where data is), red,
+green and blue come in this order where the file names them, palettes and CMYK become RGB, few-bit greys fill 0 to 255,
+everything but 8 bits is stretched. A `Raster` reads windows accordingly; it is used by one thread at a time.
+"""
+
+import math
+import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satgan.errors import StoreMissing, TilesError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from satgan.tiles.formats import driver_of, refuse_bomb
+from satgan.tiles.ranged import RemoteFolder
+from satgan.tiles.records import Transform
+from satgan.tiles.sources import Source
+from satgan.tiles.stretch import Stretch
 
 Pixels = NDArray[np.uint8]
+Valid = NDArray[np.bool_]
 
-TILE_FILE_ENDINGS = (".png", ".jpg", ".jpeg")
-RASTER_FILE_ENDINGS = (".tif", ".tiff", ".jp2", ".vrt", *TILE_FILE_ENDINGS)
-LARGEST_TILE_PIXELS = 4096 * 4096
-RASTER_CACHE_BYTES = 64 * 2**20
-PNG_BIT_DEPTH_OFFSET_BYTES = 24
+BLOCK_CACHE_BYTES = 64 * 2**20
+LARGEST_BLOCK_BYTES = 512 * 2**20
+STREAMED_DRIVERS = ("PNG", "JPEG", "WEBP", "BMP")
+"""Formats that are one stream, or nothing but pixels."""
 
-CHANNELS_OF_MODE = {"1": 1, "L": 1, "LA": 1, "P": 3, "RGB": 3, "RGBA": 3}
-"""Pillow's modes that have 8 bits a channel, and what becomes of them: alpha is dropped, palettes are looked up."""
+GDAL_OPTIONS = {
+    "GDAL_CACHEMAX": BLOCK_CACHE_BYTES,
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # else the missing part of a truncated JPEG is grey, without a word
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".nothing",  # GDAL itself fetches nothing
+}
 
-
-class CutTile(NamedTuple):
-    """A tile and where it came from: row and column of its top left pixel, `[H, W, C] uint8`."""
-
-    row: int
-    column: int
-    pixels: Pixels
+Colour = Literal["bands", "palette", "cmyk"]
 
 
-class TileShape(NamedTuple):
-    """What a tile's header promises."""
+@dataclass(frozen=True)
+class RasterPlan:
+    """How a raster is read. Its grid has pixels of the wished resolution, or the file's own.
 
+    Attributes:
+        source: the file.
+        bands: numbers of the file's bands to read, from 1.
+        colour: what the bands mean.
+        picked: for palettes and CMYK the channels of RGB to keep, from 0.
+        height: of the grid [pixels].
+        width: of the grid [pixels].
+        steps: file pixels per grid pixel, down and to the right; (1, 1) or more.
+        stretch: None where bytes stay bytes.
+        level_factor: few-bit greys are multiplied by it.
+        transform: from grid pixels to coordinates, None without georeference.
+        crs: an authority's code such as EPSG:32632, else WKT; None without georeference.
+        masked: whether the file says of some pixels that they are no data.
+        turn: EXIF orientation, 1 to 8, by which finished tiles are turned upright.
+        whole_rows: whether the file is decoded in whole rows, so that reading parts of them saves nothing.
+        block_height: rows of the grid that the file keeps together; 1 after resampling.
+    """
+
+    source: Source
+    bands: tuple[int, ...]
+    colour: Colour
+    picked: tuple[int, ...]
     height: int
     width: int
-    channels: int
+    steps: tuple[float, float]
+    stretch: Stretch | None
+    level_factor: int
+    transform: Transform | None
+    crs: str | None
+    masked: bool
+    turn: int
+    whole_rows: bool
+    block_height: int
+
+    @property
+    def channels(self) -> int:
+        """Channels of its tiles."""
+        return len(self.bands) if self.colour == "bands" else len(self.picked)
 
 
-def raster_channels(path: Path) -> int:
-    """Bands of a raster that `cut_raster` gives, alpha not among them.
+class Panel(NamedTuple):
+    """A window of the grid: `[h, w, C] uint8`, and where it has data, `[h, w] bool` or None for everywhere."""
+
+    pixels: Pixels
+    valid: Valid | None
+
+
+class Raster:
+    """A file opened with GDAL; close it after use.
 
     Raises:
         StoreMissing: no such file.
-        TilesError: what cannot be cut: undecodable, not 8 bit, or with a palette.
+        TilesError: no raster, a bomb, or one that GDAL cannot open.
+        StoreError: what the store raises.
     """
-    with _opened(path) as raster:
-        return len(_bands(raster, path))
 
+    def __init__(self, source: Source) -> None:
+        if source.path is not None and not source.path.is_file():
+            raise StoreMissing(f"no such file: {source.path}", "check the spelling of the path")
+        self.source = source
+        self._remote = None if source.path is not None else RemoteFolder(source)
+        driver = driver_of(source.head(), source.url)
+        with self.errors_told("the file"), _no_coordinates_is_fine:
+            self.dataset = self._open(driver)
+        try:
+            self._check(driver)
+        except TilesError:
+            self.close()
+            raise
 
-def cut_raster(path: Path, size: int, stride: int) -> Iterator[CutTile]:
-    """Tiles in rows from the top left; what is left over at the right and at the bottom is not used.
+    def _open(self, driver: str) -> Any:
+        import rasterio
 
-    Every row of the raster is decoded once. In memory are `size` rows of it at a time, plus a block cache of 64 MB or
-    two rows of the file's own blocks, whichever is more.
+        if self._remote is None:
+            return rasterio.open(self.source.path, driver=driver)
+        from rasterio.abc import FileContainer
 
-    Args:
-        path: any raster that GDAL reads, 8 bits a band.
-        size: height and width of a tile [pixels].
-        stride: from one tile to the next, down and to the right [pixels]; below `size`, tiles overlap.
+        FileContainer.register(RemoteFolder)
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
+            name = self.source.key.rpartition("/")[2]
+            return rasterio.open(f"satgan/{name}", driver=driver, opener=self._remote)
 
-    Raises:
-        StoreMissing: no such file.
-        TilesError: undecodable (also when that shows only on the way), not 8 bit, a palette, or smaller than a tile.
-    """
-    with _opened(path) as raster:
-        bands = _bands(raster, path)
-        if min(raster.height, raster.width) < size:
+    def _check(self, driver: str) -> None:
+        dataset, name = self.dataset, self.source.url
+        pixel_bytes = dataset.count * np.dtype(dataset.dtypes[0]).itemsize
+        if driver in STREAMED_DRIVERS:
+            refuse_bomb(name, dataset.height, dataset.width, pixel_bytes, self.source.size_bytes)
+        height, width = dataset.block_shapes[0]
+        if height * width * pixel_bytes > LARGEST_BLOCK_BYTES:
             raise TilesError(
-                f"{path} is {raster.height} × {raster.width} pixels, smaller than one tile of {size} × {size}",
-                "choose a smaller --size, or leave this file out",
+                f"{name} has blocks of {height} × {width} pixels, {height * width * pixel_bytes / 2**20:,.0f} MB each",
+                "rewrite it with smaller ones: gdal_translate -co TILED=YES",
             )
-        for row, rows in _row_bands(raster, bands, size, stride, path):
-            for column in range(0, raster.width - size + 1, stride):
-                yield CutTile(row, column, np.ascontiguousarray(rows[:, column : column + size]))
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self.dataset.close()
+
+    @contextmanager
+    def errors_told(self, what: str) -> Iterator[None]:
+        """GDAL's settings inside, and its errors as TilesErrors, or as the StoreErrors behind them."""
+        import rasterio
+        from rasterio.errors import RasterioError
+
+        try:
+            with rasterio.Env(**GDAL_OPTIONS):
+                yield
+            failure = self._remote.blocks.failure if self._remote else None
+        except RasterioError as error:
+            failure = self._remote.blocks.failure if self._remote else None
+            reason = _first_cause(error)
+            raise failure or undecodable(self.source.url, f"{what}: {reason}") from error
+        if failure:
+            raise failure
+
+    def read(self, bands: tuple[int, ...], window: tuple[float, float, float, float], shape: tuple[int, int]) -> Any:
+        """A window (row, column, height, width, in file pixels) of some bands as `[C, *shape]`, area-averaged if
+        `shape` is smaller; GDAL starts from the overview that is just finer."""
+        if self.dataset.driver == "PNG" and shape == self.dataset.shape:
+            # GDAL decodes whole PNGs by another way, which gives broken ones out without a word
+            return self._read_halves(bands, shape)
+        with self.errors_told(f"rows {math.floor(window[0])} to {math.ceil(window[0] + window[2]) - 1}"):
+            return self.dataset.read(list(bands), **_reading(window, shape))
+
+    def _read_halves(self, bands: tuple[int, ...], shape: tuple[int, int]) -> Any:
+        height, width = shape
+        if height > 1:
+            cuts, axis = [(0, 0, height // 2, width), (height // 2, 0, height - height // 2, width)], 1
+        else:
+            cuts, axis = [(0, 0, 1, width // 2), (0, width // 2, 1, width - width // 2)], 2
+        return np.concatenate([self.read(bands, cut, cut[2:]) for cut in cuts if min(cut[2:])], axis=axis)
+
+    def read_valid(self, window: tuple[float, float, float, float], shape: tuple[int, int]) -> Valid:
+        """Where the same window has data."""
+        with self.errors_told("its mask"):
+            return np.asarray(self.dataset.dataset_mask(**_reading(window, shape)) > 0)
 
 
-def _row_bands(raster: Any, bands: list[int], size: int, stride: int, path: Path) -> Iterator[tuple[int, Pixels]]:
-    """(first row, `[size, width, C]`) for every row of tiles; rows shared with the one before are kept, not reread."""
-    kept = np.empty((0, raster.width, len(bands)), np.uint8)
-    for row in range(0, raster.height - size + 1, stride):
-        fresh = _read_rows(raster, bands, row + len(kept), size - len(kept), path)
-        rows = np.concatenate([kept, fresh])
-        yield row, rows
-        kept = rows[min(stride, size) :]
-
-
-def _read_rows(raster: Any, bands: list[int], row: int, count: int, path: Path) -> Pixels:
-    import rasterio
-    from rasterio.errors import RasterioError
+def _reading(window: tuple[float, float, float, float], shape: tuple[int, int]) -> dict[str, Any]:
+    from rasterio.enums import Resampling
     from rasterio.windows import Window
 
-    block_row_bytes = raster.block_shapes[0][0] * raster.width * raster.count
-    try:
-        with rasterio.Env(GDAL_CACHEMAX=max(RASTER_CACHE_BYTES, 2 * block_row_bytes)):
-            pixels: Pixels = raster.read(bands, window=Window(0, row, raster.width, count))
-    except RasterioError as error:
-        raise _undecodable(str(path), f"rows {row} to {row + count - 1}: {error.__cause__ or error}") from error
-    return pixels.transpose(1, 2, 0)
+    row, column, height, width = window
+    if (height, width) == shape:
+        return {"window": Window(column, row, width, height)}
+    return {"window": Window(column, row, width, height), "out_shape": shape, "resampling": Resampling.average}
 
 
-def _opened(path: Path) -> Any:
-    """The rasterio dataset, to be closed."""
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+class _NoCoordinatesIsFine:
+    """Keeps rasterio's warning about pictures without coordinates quiet while any thread opens a raster."""
 
-    if not path.is_file():
-        raise StoreMissing(f"no such file: {path}", "check the spelling of the path")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # pictures without coordinates are welcome
-        try:
-            return rasterio.open(path)
-        except RasterioError as error:
-            raise _undecodable(str(path), str(error)) from error
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._filters = warnings.catch_warnings()
 
+    def __enter__(self) -> None:
+        from rasterio.errors import NotGeoreferencedWarning
 
-def _bands(raster: Any, path: Path) -> list[int]:
-    """Numbers of the bands to read, counted from 1; all that are not alpha."""
-    from rasterio.enums import ColorInterp
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
 
-    kinds = sorted(set(raster.dtypes))
-    if kinds != ["uint8"]:
-        raise TilesError(
-            f"{path} has {', '.join(kinds)} pixels; tiles have 8 bits (uint8)",
-            f"convert it first: gdal_translate -ot Byte -scale {path.name} {path.stem}-8bit.tif",
-        )
-    if ColorInterp.palette in raster.colorinterp:
-        raise TilesError(
-            f"{path} has a colour palette: its pixels are not brightnesses",
-            f"convert it first: gdal_translate -expand rgb {path.name} {path.stem}-rgb.tif",
-        )
-    return [band for band, meaning in enumerate(raster.colorinterp, start=1) if meaning != ColorInterp.alpha]
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.__exit__(None, None, None)
 
 
-def read_tile(path: Path) -> Pixels:
-    """A small PNG or JPEG file as `[H, W, C] uint8`; see `decode_tile`."""
-    if not path.is_file():
-        raise StoreMissing(f"no such file: {path}", "check the spelling of the path")
-    return decode_tile(path.read_bytes(), str(path))
+_no_coordinates_is_fine = _NoCoordinatesIsFine()
 
 
-def decode_tile(data: bytes, name: str) -> Pixels:
-    """A PNG or JPEG as `[H, W, C] uint8`: grey has C = 1, colour and palettes 3; alpha is dropped, not blended in.
-
-    Raises:
-        TilesError: not a PNG or JPEG, broken or truncated, not 8 bits a channel, or larger than 4096 × 4096; it
-            names `name`.
-    """
-    with _decoding(name):
-        image = _small_image(data, name)
-        image.load()
-        if image.mode in ("P", "1"):
-            image = image.convert("RGBA" if image.mode == "P" else "L")
-        pixels = np.asarray(image)
-        return np.ascontiguousarray(np.atleast_3d(pixels)[..., : CHANNELS_OF_MODE[image.mode]])
+def _first_cause(error: BaseException) -> str:
+    """What GDAL said at first; what follows from it says less."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
 
 
-def tile_shape(data: bytes, name: str) -> TileShape:
-    """What a PNG's or JPEG's header says; `data` may be the file's beginning. Raises as `decode_tile` does."""
-    with _decoding(name):
-        image = _small_image(data, name)
-        return TileShape(image.height, image.width, CHANNELS_OF_MODE[image.mode])
-
-
-def _small_image(data: bytes, name: str) -> "Image":
-    """The opened image, its pixels not read yet."""
-    from PIL import Image
-
-    image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
-    if image.width * image.height > LARGEST_TILE_PIXELS:
-        raise TilesError(
-            f"{name} is {image.height} × {image.width} pixels, too large for a tile", "cut it: `satgan tiles cut`"
-        )
-    # Pillow opens 16-bit colour PNGs as 8-bit ones, without a word.
-    deep = image.format == "PNG" and data[PNG_BIT_DEPTH_OFFSET_BYTES] == 16
-    if deep or image.mode not in CHANNELS_OF_MODE:
-        raise TilesError(
-            f"{name} has {'16-bit' if deep else image.mode} pixels; tiles have 8 bits a channel, grey or RGB",
-            f"convert it first: gdal_translate -of PNG -ot Byte -scale {name} tile.png",
-        )
-    return image
-
-
-@contextmanager
-def _decoding(name: str) -> Iterator[None]:
-    """Turns what Pillow raises on broken files into a TilesError."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        yield
-    except UnidentifiedImageError as error:
-        raise _undecodable(name, "it is neither a PNG nor a JPEG") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise TilesError(f"{name} is too large for a tile: {error}", "cut it: `satgan tiles cut`") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, zlib.error, struct.error) as error:
-        raise _undecodable(name, str(error)) from error
-
-
-def _undecodable(name: str, reason: str) -> TilesError:
+def undecodable(name: str, reason: str) -> TilesError:
+    """The error for a file that a decoder gave up."""
     return TilesError(f"{name} cannot be decoded: {reason}", "fetch or export it again, or leave it out")

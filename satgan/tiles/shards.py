@@ -5,11 +5,11 @@ Opening one is `tile_set.py`'s; its names can be had from here too.
 
 import io
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xxhash
@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from satgan.errors import TilesError
 from satgan.randomness import Purpose, generator
-from satgan.tiles.inspect import REJECTED_NAME, Rejection, inspect_tile, write_rejected
+from satgan.tiles.inspect import DEFAULT_LIMITS, Limits, Rejection
 from satgan.tiles.manifest import MANIFEST_NAME, PIECES_PER_SHARD, Manifest, Shard, piece_tiles_for
+from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, write_places, write_table
+from satgan.tiles.spool import JUDGES, Sample, TileFile, in_order, spool
 from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import Pixels, TileSet, open_tile_set
 from satgan.tiles.workshop import built_aside
@@ -27,24 +29,36 @@ from satgan.tiles.workshop import built_aside
 __all__ = ["NamedTile", "PackReport", "Pixels", "TileSet", "open_tile_set", "pack", "packed_once"]
 
 NamedTile = tuple[str, Pixels | Rejection]
-"""A tile's name with its pixels, `[H, W, C] uint8`, or with the reason why there are none."""
+"""A tile's name with its pixels, `[H, W, C] uint8`, or with the reason why there are none: the short form of a Tile."""
 
-LEVELS = 256
+SHARDS_AT_ONCE = 2
+TILES_SUMMED_AT_ONCE = 8
 SPOOL_NAME = "accepted.raw"
+
+
+class Moments(NamedTuple):
+    """Of a channel: its pixels, the sum of their levels 0 to 255, and of the squares of these: whole numbers, so
+    nothing depends on the order in which they are added."""
+
+    pixels: int
+    total: int
+    squares: int
 
 
 @dataclass(frozen=True)
 class PackReport:
-    """What came of packing: tiles accepted, tiles rejected per reason, the manifest, and where the set lies."""
+    """What came of packing: tiles accepted, tiles rejected per reason, the manifest, where the set lies, and some tiles
+    of each reason (and accepted ones) to look at."""
 
     accepted: int
     rejected: dict[str, int]
     manifest: Manifest
     url: str
+    samples: Mapping[str, list[Sample]] = field(default_factory=dict)
 
 
 def pack(
-    tiles: Iterable[NamedTile],
+    tiles: Iterable[NamedTile | Tile],
     destination: str,
     *,
     size: int,
@@ -52,38 +66,50 @@ def pack(
     seed: int,
     source: str,
     cut: dict[str, Any],
+    stretch: dict[str, Any] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    seen: Callable[[int], None] = lambda count: None,
 ) -> PackReport:
     """Inspect tiles and write those that pass as a tile set; the others are listed in its `rejected.parquet`.
 
-    Accepted tiles are spooled to disk before they are shuffled, so memory holds one shard at most (about 48 MB). The
-    set appears whole or not at all.
+    Accepted tiles are spooled to disk before they are shuffled, so memory holds one shard at most (about 48 MB) and
+    some bytes of each tile. The set appears whole or not at all; where each tile came from is in its `tiles.parquet`.
 
     Args:
-        tiles: (name, `[H, W, C] uint8`), in an order that can be repeated: the shuffle permutes positions.
+        tiles: in an order that can be repeated: the shuffle permutes positions.
         destination: a folder that does not exist or is empty, or an `s3://` prefix without a tile set.
         size: height and width of the set's tiles [pixels].
         channels: of the set's tiles.
         seed: of the shuffle, 0 to 2**64 - 1.
         source: where the tiles come from, for the manifest.
         cut: how they were cut, for the manifest.
+        stretch: how they became bytes, for the manifest; None where they were.
+        limits: which tiles are taken.
+        seen: told now and then how many more tiles were judged.
 
     Raises:
         TilesError: the destination is taken, or no tile passed the inspection.
         StoreError: the destination cannot be written.
     """
     store = open_store(destination)
-    rejected: list[tuple[str, Rejection]] = []
     with built_aside(store) as folder:
-        count = _spool(tiles, folder / SPOOL_NAME, size, channels, rejected)
-        reasons = dict(Counter(rejection.reason for _, rejection in rejected).most_common())
-        if not count:
+        path = folder / SPOOL_NAME
+        spooled = spool(
+            (Tile(*tile) for tile in tiles), path,
+            size=size, channels=channels, limits=limits, threads=JUDGES, seen=seen,
+        )  # fmt: skip
+        reasons = dict(sorted(spooled.reasons.items(), key=lambda item: -item[1]))
+        if not len(spooled.kept):
             raise _nothing_left(source, reasons)
-        order = generator(seed, Purpose.PACKING).permutation(count)
-        shards, level_counts = _write_shards(folder, order, size, channels)
-        manifest = _manifest(shards, level_counts, size=size, source=source, cut=cut, packing_seed=seed)
-        write_rejected(rejected, folder / REJECTED_NAME)
+        order = spooled.kept[generator(seed, Purpose.PACKING).permutation(len(spooled.kept))]
+        shards, level_counts = _write_shards(folder, spooled.tiles, order)
+        path.unlink()
+        about = {"source": source, "cut": cut, "stretch": stretch, "packing_seed": seed}
+        manifest = _manifest(shards, level_counts, size, about)
+        write_places(spooled.places.table(), order, folder / TILES_NAME)
+        write_table(spooled.rejected.table(), folder / REJECTED_NAME)
         (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1) + "\n")
-    return PackReport(count, reasons, manifest, store.url)
+    return PackReport(len(order), reasons, manifest, store.url, spooled.samples.chosen())
 
 
 def packed_once(destination: Path, build: Callable[[str], PackReport]) -> TileSet:
@@ -100,22 +126,6 @@ def packed_once(destination: Path, build: Callable[[str], PackReport]) -> TileSe
     return open_tile_set(str(destination))
 
 
-def _spool(
-    tiles: Iterable[NamedTile], path: Path, size: int, channels: int, rejected: list[tuple[str, Rejection]]
-) -> int:
-    """Write the accepted tiles one after the other and note the others; how many were accepted."""
-    count = 0
-    with path.open("wb") as spool:
-        for name, tile in tiles:
-            rejection = tile if isinstance(tile, Rejection) else inspect_tile(tile, size, channels)
-            if rejection is not None:
-                rejected.append((name, rejection))
-            else:
-                spool.write(np.ascontiguousarray(tile, np.uint8).data)
-                count += 1
-    return count
-
-
 def _nothing_left(source: str, reasons: dict[str, int]) -> TilesError:
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
     return TilesError(
@@ -124,23 +134,20 @@ def _nothing_left(source: str, reasons: dict[str, int]) -> TilesError:
     )
 
 
-def _write_shards(
-    folder: Path, order: NDArray[np.int64], size: int, channels: int
-) -> tuple[tuple[Shard, ...], NDArray[np.int64]]:
-    """Shards of the spooled tiles in this order, and how often each level 0 to 255 occurs: `[channels, 256]`."""
-    spool = folder / SPOOL_NAME
-    spooled: Pixels = np.memmap(spool, np.uint8, "r", shape=(len(order), size, size, channels))
-    piece_tiles = piece_tiles_for(size, channels)
+def _write_shards(folder: Path, spooled: TileFile, order: NDArray[np.int64]) -> tuple[tuple[Shard, ...], list[Moments]]:
+    """Shards of the spooled tiles in this order, and the moments of each channel."""
+    piece_tiles = piece_tiles_for(*spooled.shape[2:])
     shard_tiles = PIECES_PER_SHARD * piece_tiles
-    level_counts = np.zeros((channels, LEVELS), np.int64)
-    shards = []
-    for number, first in enumerate(range(0, len(order), shard_tiles)):
-        tiles = np.asarray(spooled[order[first : first + shard_tiles]])
-        shards.append(_write_shard(folder / f"shard-{number:06d}.npy", tiles, piece_tiles))
-        for channel in range(channels):
-            level_counts[channel] += np.bincount(tiles[..., channel].ravel(), minlength=LEVELS)
-    spool.unlink()
-    return tuple(shards), level_counts
+
+    def written(first: int) -> tuple[Shard, list[Moments]]:
+        tiles = spooled.take(order[first : first + shard_tiles])
+        path = folder / f"shard-{first // shard_tiles:06d}.npy"
+        return _write_shard(path, tiles, piece_tiles), _moments(tiles)
+
+    with ThreadPoolExecutor(SHARDS_AT_ONCE) as pool:
+        done = list(in_order(pool, written, range(0, len(order), shard_tiles), SHARDS_AT_ONCE - 1))
+    moments = [Moments(*map(sum, zip(*parts, strict=True))) for parts in zip(*(each for _, each in done), strict=True)]
+    return tuple(shard for shard, _ in done), moments
 
 
 def _write_shard(path: Path, tiles: Pixels, piece_tiles: int) -> Shard:
@@ -161,35 +168,30 @@ def _write_shard(path: Path, tiles: Pixels, piece_tiles: int) -> Shard:
     )
 
 
-def _manifest(
-    shards: tuple[Shard, ...],
-    level_counts: NDArray[np.int64],
-    *,
-    size: int,
-    source: str,
-    cut: dict[str, Any],
-    packing_seed: int,
-) -> Manifest:
-    piece_tiles = piece_tiles_for(size, len(level_counts))
-    moments = [_mean_and_deviation(counts) for counts in level_counts]
+def _moments(tiles: Pixels) -> list[Moments]:
+    """Of each channel of tiles `[n, H, W, C]`. Every sum is a whole number below 2**53, so float64 keeps it exactly."""
+    channels = tiles.shape[3]
+    totals, squares = np.zeros(channels), np.zeros(channels)
+    for first in range(0, len(tiles), TILES_SUMMED_AT_ONCE):
+        values = tiles[first : first + TILES_SUMMED_AT_ONCE].reshape(-1, channels).astype(np.float64)
+        totals += np.ones(len(values)) @ values
+        squares += np.diagonal(values.T @ values)
+    pixels = tiles.size // channels
+    return [Moments(pixels, int(total), int(square)) for total, square in zip(totals, squares, strict=True)]
+
+
+def _manifest(shards: tuple[Shard, ...], moments: list[Moments], size: int, about: dict[str, Any]) -> Manifest:
+    piece_tiles = piece_tiles_for(size, len(moments))
     return Manifest(
         size=size,
-        channels=len(level_counts),
+        channels=len(moments),
         tile_count=sum(shard.tiles for shard in shards),
         piece_tiles=piece_tiles,
         shard_tiles=PIECES_PER_SHARD * piece_tiles,
         shards=shards,
-        source=source,
-        cut=cut,
-        channel_means=tuple(mean for mean, _ in moments),
-        channel_deviations=tuple(deviation for _, deviation in moments),
-        packing_seed=packing_seed,
+        **about,
+        channel_means=tuple(total / pixels for pixels, total, _ in moments),
+        channel_deviations=tuple(
+            math.sqrt((pixels * squares - total**2) / pixels**2) for pixels, total, squares in moments
+        ),
     )
-
-
-def _mean_and_deviation(counts: NDArray[np.int64]) -> tuple[float, float]:
-    """Of pixels whose levels 0 to 255 occur so often: sums are whole numbers, so nothing depends on their order."""
-    pixels, total, squares = (
-        sum(int(count) * level**power for level, count in enumerate(counts)) for power in range(3)
-    )
-    return total / pixels, math.sqrt((pixels * squares - total**2) / pixels**2)

@@ -8,7 +8,8 @@ import pytest
 from satgan.errors import TilesError
 from satgan.tiles import demo
 from satgan.tiles.demo import demo_tile_set
-from satgan.tiles.inspect import SEA_SHARE, count_rejected
+from satgan.tiles.inspect import SEA_SHARE
+from satgan.tiles.records import count_rejected
 
 
 def test_the_demo_is_packed_once_and_is_land(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from satgan.errors import StoreMissing, TilesError
 from satgan.tiles.images import open_or_pack, pack_folder
@@ -70,9 +71,9 @@ def test_what_cannot_be_packed_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for url, error, words in (
         (tmp_path / "none", StoreMissing, "No such file"),
-        (tmp_path / "empty", TilesError, "no PNG or JPEG tiles"),
+        (tmp_path / "empty", TilesError, "no PNG, JPEG, WebP or BMP tiles"),
         (oblong, TilesError, "not square: 12 × 20"),
-        (broken, TilesError, r"a\.png cannot be decoded"),
+        (broken, TilesError, r"a\.png is no raster: it is text"),
     ):
         with pytest.raises(error, match=words) as told:
             pack_folder(str(url), str(tmp_path / "set"), seed=3)
@@ -102,3 +103,18 @@ def test_mnist_passes(shared_data: Path, tmp_path: Path) -> None:
     write_tiles(open_store(str(tmp_path / "tiles")), digits)
     report = pack_folder(str(tmp_path / "tiles"), str(tmp_path / "set"), seed=3)
     assert (report.accepted, report.manifest.size, report.manifest.channels) == (200, 28, 1)
+
+
+def test_class_folders_are_labels(place: str, tmp_path: Path) -> None:
+    tiles = textured(12)
+    write_tiles(open_store(place).child("forest"), tiles[:4])
+    write_tiles(open_store(place).child("water").child("deep"), tiles[4:9])
+    write_tiles(open_store(place), tiles[9:], prefix="z")
+    report = pack_folder(place, str(tmp_path / "set"), seed=3)
+    packed = np.load(tmp_path / "set" / "shard-000000.npy")
+    rows = parquet.read_table(tmp_path / "set" / "tiles.parquet").to_pylist()
+    labels = {
+        tile.tobytes(): label for tile, label in zip(tiles, ["forest"] * 4 + ["water"] * 5 + [None] * 3, strict=True)
+    }
+    assert report.accepted == len(rows) == 12
+    assert [row["label"] for row in rows] == [labels[tile.tobytes()] for tile in packed]

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
+from satgan.errors import ConfigError
 from satgan.tiles import inspect
-from satgan.tiles.inspect import Rejection, count_rejected, inspect_tile, write_rejected
-from satgan.tiles.raster import read_tile
+from satgan.tiles.decode import read_tile
+from satgan.tiles.figures import measure
+from satgan.tiles.inspect import Rejection, inspect_tile, judge, limits_from
+from satgan.tiles.records import count_rejected, rejected_records, write_table
 from tests.tiles.sample_tiles import Pixels, textured
 
 
@@ -69,10 +72,68 @@ def test_blank_files_do_not(shared_data: Path, name: str) -> None:
 @pytest.mark.parametrize("count", [0, 5])
 def test_the_list_of_rejected_tiles_says_it_all(tmp_path: Path, count: int) -> None:
     rejected = [(f"a{number}", Rejection("flat", 0.5, 1.75)) for number in range(count)]
-    rejected += [("b", Rejection("undecodable"))] if count else []
-    write_rejected(rejected, tmp_path / "rejected.parquet")
+    rejected += [("b", Rejection("undecodable", detail="it is text"))] if count else []
+    records = rejected_records()
+    for name, rejection in rejected:
+        records.append((name, *rejection))
+    write_table(records.table(), tmp_path / "rejected.parquet")
     table = parquet.read_table(tmp_path / "rejected.parquet")
     assert [tuple(row.values()) for row in table.to_pylist()] == [(name, *rejection) for name, rejection in rejected]
-    assert table.column_names == ["name", "reason", "figure", "threshold"]
+    assert table.column_names == ["name", "reason", "figure", "threshold", "detail"]
     counted = count_rejected((tmp_path / "rejected.parquet").read_bytes())
     assert list(counted.items()) == ([("flat", 5), ("undecodable", 1)] if count else [])
+
+
+def test_clouds_fill_and_clipping_are_told_apart() -> None:
+    noise = textured(1, 64)[0]
+    cloud = 215 + noise[..., :1] // 16 + noise // 64
+    filled, clipped, dull = noise.copy(), noise.copy(), noise.copy()
+    filled[:10] = 0
+    clipped[..., 0] = np.where(noise[..., 1] > 100, 255, noise[..., 0])
+    dull[:] = np.where(noise[..., :1] > 128, 100, 130) + np.array([0, 10, 20])
+    found = {}
+    for name, tile in (("cloud", cloud), ("nodata", filled), ("saturated", clipped), ("low-entropy", dull)):
+        rejection = inspect_tile(tile.astype(np.uint8), 64, 3)
+        assert rejection is not None, name
+        found[rejection.reason] = rejection.figure
+    assert found == {
+        "cloud": 1.0,
+        "nodata": pytest.approx(10 / 64, abs=0.001),
+        "saturated": pytest.approx(155 / 256, abs=0.02),
+        "low-entropy": pytest.approx(1.0, abs=0.01),
+    }
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
+def test_figures_are_what_their_text_says(channels: int) -> None:
+    tiles = textured(5, 16, channels) // np.uint8(3)
+    figures = measure(tiles, np.zeros(5))
+    for number, tile in enumerate(tiles.astype(float)):
+        luminance = tile.mean(axis=2)
+        detail = (np.abs(np.diff(luminance, axis=0)).mean() + np.abs(np.diff(luminance, axis=1)).mean()) / 2
+        shares = np.unique(luminance.astype(int), return_counts=True)[1] / 256
+        assert figures.detail[number] == pytest.approx(detail)
+        assert figures.entropy[number] == pytest.approx(-(shares * np.log2(shares)).sum())
+        if channels == 3:
+            red, green, blue = np.moveaxis(tile, 2, 0)
+            sea = (blue >= 1.25 * red) & (blue * 10 >= 11 * green) & (blue >= red + 4)
+            assert figures.sea[number] == sea.mean()
+            assert figures.colour[number] == pytest.approx((tile.max(axis=2) - tile.min(axis=2)).mean())
+    assert np.isnan(figures.sea).all() == (channels != 3)
+
+
+def test_masked_pixels_count_before_everything_else() -> None:
+    black = np.zeros((2, 16, 16, 3), np.uint8)
+    verdicts = judge(measure(black, np.array([1.0, 0.0])))
+    assert [verdict and verdict.reason for verdict in verdicts] == ["nodata", "flat"]
+
+
+def test_limits_can_be_changed_and_switched_off() -> None:
+    assert inspect_tile(sea(1.0), 64, 3, limits_from({"sea": "off"})) is None
+    changed = inspect_tile(sea(0.9), 64, 3, limits_from({"sea": "0.5"}))
+    assert changed is not None
+    assert (changed.reason, changed.threshold) == ("sea", 0.5)
+    assert changed.figure == pytest.approx(0.9, abs=0.01)
+    for given in ({"see": "off"}, {"sea": "many"}, {"sea": "-1"}, {"duplicate": "3"}):
+        with pytest.raises(ConfigError):
+            limits_from(given)

@@ -1,0 +1,113 @@
+"""What is measured of tiles before they are judged: plain figures of a stack of tiles, all tiles at once."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Values = NDArray[np.float64]
+
+LEVELS = 256
+
+SEA_RATIO = (5, 4)
+SEA_GREEN_RATIO = (11, 10)
+"""A pixel is sea-blue when blue is at least 5/4 of red and 11/10 of green, …"""
+
+SEA_LEVELS = 4
+"""… and, as ratios mean little in the dark, blue lies at least so many levels above red."""
+
+CLOUD_LEVELS = 200
+CLOUD_COLOUR_LEVELS = 24
+"""A pixel is cloud-white when no channel is darker than the one, and channels differ by no more than the other."""
+
+
+class Figures(NamedTuple):
+    """Figures of n tiles, each `[n] float64`. Shares are 0 to 1; those that need colour are NaN without three channels.
+
+    masked: share of pixels that the source's nodata value, mask or alpha rules out.
+    detail: mean luminance difference of neighbouring pixels [levels of 255].
+    entropy: of the luminance histogram [bits, 0 to 8].
+    filler: share of pixels that are pure black or pure white in every channel (three channels and more).
+    sea: share of sea-blue pixels.
+    colour: mean of largest minus smallest channel [levels of 255].
+    cloud: share of cloud-white pixels.
+    saturated: share of pixels with a channel at 255.
+    """
+
+    masked: Values
+    detail: Values
+    entropy: Values
+    filler: Values
+    sea: Values
+    colour: Values
+    cloud: Values
+    saturated: Values
+
+
+def measure(tiles: Pixels, masked: Values) -> Figures:
+    """The figures of tiles `[n, H, W, C] uint8`; `masked`, `[n]`, is known only to who read them."""
+    planes = np.ascontiguousarray(np.moveaxis(tiles, 3, 0))
+    return measure_planes(planes, masked, luminance_sums(planes))
+
+
+def measure_planes(planes: Pixels, masked: Values, luminance: NDArray[np.int16]) -> Figures:
+    """The same of tiles that lie channel by channel, `[C, n, H, W]`; `luminance` is `luminance_sums` of them."""
+    channels, count = planes.shape[:2]
+    flat = planes.reshape(channels, count, -1)
+    largest, smallest = flat.max(axis=0), flat.min(axis=0)
+    unknown = np.full(count, np.nan)
+    spread = largest - smallest
+    colour = channels == 3
+    return Figures(
+        masked=masked,
+        detail=_detail(luminance) / channels,
+        entropy=_entropy(luminance, channels),
+        filler=_share((largest == 0) | (smallest == LEVELS - 1)) if channels >= 3 else unknown,
+        sea=_share(_sea_blue(*flat)) if colour else unknown,
+        colour=_mean(spread) if colour else unknown,
+        cloud=_share((smallest >= CLOUD_LEVELS) & (spread <= CLOUD_COLOUR_LEVELS)) if colour else unknown,
+        saturated=_share(largest == LEVELS - 1),
+    )
+
+
+def luminance_sums(planes: Pixels) -> NDArray[np.int16]:
+    """The sum over channels of `[C, n, H, W]`: `[n, H, W]`; of at most 16 channels it is below 4096."""
+    total: NDArray[np.int16] = planes[0].astype(np.int16)
+    for plane in planes[1:]:
+        total += plane
+    return total
+
+
+def _share(pixels: NDArray[np.bool_]) -> Values:
+    """Of `[n, pixels]`; tile by tile, as counting is far faster without an axis."""
+    counts = np.array([np.count_nonzero(tile) for tile in pixels], np.float64)
+    return np.asarray(counts / pixels.shape[1], np.float64)
+
+
+def _mean(values: NDArray[Any]) -> Values:
+    sums = np.add.reduce(values.reshape(len(values), -1), axis=1, dtype=np.int64)
+    return np.asarray(sums / (values.size // max(1, len(values))), np.float64)
+
+
+def _sea_blue(*planes: Pixels) -> NDArray[np.bool_]:
+    red, green, blue = (plane.astype(np.int16) for plane in planes)
+    found = blue * SEA_RATIO[1] >= red * SEA_RATIO[0]
+    found &= blue * SEA_GREEN_RATIO[1] >= green * SEA_GREEN_RATIO[0]
+    found &= blue - SEA_LEVELS >= red
+    return found
+
+
+def _detail(total: NDArray[np.int16]) -> Values:
+    """Mean of the mean differences downwards and to the right, of the sum over channels."""
+    if min(total.shape[1:]) < 2:
+        return np.zeros(len(total))
+    down, right = total[:, 1:] - total[:, :-1], total[:, :, 1:] - total[:, :, :-1]
+    return np.asarray((_mean(np.abs(down, out=down)) + _mean(np.abs(right, out=right))) / 2, np.float64)
+
+
+def _entropy(total: NDArray[np.int16], channels: int) -> Values:
+    luminance = (total // np.int16(channels)).reshape(len(total), -1)
+    occurrences = np.array([np.bincount(tile, minlength=LEVELS) for tile in luminance]).reshape(-1, LEVELS)
+    shares = occurrences / luminance.shape[1]
+    return np.asarray(-(shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=1), np.float64)
