@@ -29,7 +29,8 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"satgan: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
-        print("\nsatgan: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        left = "the same command goes on from the last checkpoint" if words[:1] == ["train"] else "nothing was finished"
+        print(f"\nsatgan: stopped; {left}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our results has seen enough
         sys.stderr.close()
@@ -80,7 +81,7 @@ def _say(text: str) -> None:
 
 
 def _train(words: Sequence[str]) -> None:
-    from satgan.options import add_config_options, config_from, print_result
+    from satgan.options import add_config_options, config_from
 
     parser = _parser("train", VERBS, "satgan train")
     parser.add_argument("--dry-run", action="store_true", help="print the complete config and what it needs, and stop")
@@ -89,22 +90,36 @@ def _train(words: Sequence[str]) -> None:
     parsed = parser.parse_all(words)
     config = config_from(parsed)
 
+    from satgan.train.device import decide
     from satgan.train.progress import ProgressLine
-    from satgan.train.start import needs, prepare, start
+    from satgan.train.start import finished, needs, prepare, start
 
     if parsed.dry_run:
-        _dry_run(config, needs(config), parsed.json)
+        _dry_run(config, needs(decide(config)), parsed.json)
         return
     config, step = prepare(config, _say)
-    _say(_heading(needs(config)))
+    if step >= config.train.steps:
+        _say(f"{config.train.name} is complete after step {step}; --train.steps N with a larger N goes on")
+        _print_outcome(finished(config), parsed.json)
+        return
+    _say(_heading(needs(decide(config))))
     if step:
         _say(f"resuming {config.train.name} after step {step} of {config.train.steps}")
+    if config.train.workers:
+        _say(f"starting {config.train.workers} worker(s) under Ray Train …")
     line = ProgressLine()
     try:
         outcome = start(config, line)
     finally:
         line.close()
-    print_result(outcome._asdict(), parsed.json)
+    _print_outcome(outcome, parsed.json)
+
+
+def _print_outcome(outcome: Any, as_json: bool) -> None:
+    from satgan.options import print_result
+
+    told = outcome._asdict()
+    print_result(told if as_json else {name: value for name, value in told.items() if value is not None}, as_json)
 
 
 def _dry_run(config: Any, need: dict[str, Any], as_json: bool) -> None:

@@ -22,10 +22,13 @@ def _split_commas(value: object) -> object:
 def _plain_name(value: str) -> str:
     if not value or value.startswith(".") or not all(letter.isalnum() or letter in "-_." for letter in value):
         raise ValueError("a name has letters, digits, '-', '_' and '.' only and does not begin with '.'")
+    if value == "tiles":
+        raise ValueError("that is where the store keeps tile sets: choose another name")
     return value
 
 
 Filters = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split_commas)]
+Place = Annotated[str, Field(min_length=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -41,7 +44,9 @@ class Group(BaseModel):
 class TilesConfig(Group):
     """From a tile set to batches."""
 
-    source: str | None = Field(None, description="tile set: folder or s3:// prefix; none: the embedded Blue Marble set")
+    source: Place | None = Field(
+        None, description="tile set: folder or s3:// prefix; none: the embedded Blue Marble set"
+    )
     augment: Literal["dihedral", "none"] = Field(
         "dihedral", description="flips and quarter turns of real tiles: overhead imagery has no up"
     )
@@ -131,7 +136,7 @@ class TrainConfig(Group):
     """One run."""
 
     name: Annotated[str, AfterValidator(_plain_name)] = Field("demo", description="run name: its folder in the store")
-    store: str = Field("runs", description="where runs are kept: folder or s3:// prefix")
+    store: Place = Field("runs", description="where runs are kept: folder or s3:// prefix")
     seed: Annotated[int, Field(ge=0, lt=2**64)] = Field(1234, description="from it every random number follows (S06)")
     steps: Count = Field(20_000, description="steps of the whole run (S30) [steps]")
     lanes: Count = Field(1, description="units of computation; the global batch is lanes · lane_batch")

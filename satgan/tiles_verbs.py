@@ -22,8 +22,9 @@ SECONDS_BETWEEN = 0.2
 class Bar:
     """A progress bar on stderr while it is a terminal; else nothing."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream, self._shown = stream, stream.isatty()
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._shown = self._stream.isatty()
         self._start = self._drawn = time.monotonic()
         self._count = 0
 
@@ -134,6 +135,8 @@ def tiles_show(words: Sequence[str]) -> None:
     parser.add_argument("--page", type=Path, metavar="FILE", help="also draw a sheet of tiles into this PNG")
     parser.add_argument("--json", action="store_true", help="results as JSON")
     given = parser.parse_all(words)
+    if given.page and given.page.suffix.lower() != ".png":
+        raise ConfigError(f"--page {given.page} is no name of a PNG file", "give a name that ends in .png")
     about, tiles = commands.show(given.source)
     if given.page:
         from satgan.pictures.grid import grid_png

@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, exit statuses, one clear message for bad input, nothing overwritten."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 
 from satgan.__main__ import main
 from satgan.tiles.shards import pack
-from tests.train.conftest import made_tiles, make_config, run, threads_put_back, tile_set, weights_of
+from tests.train.conftest import made_tiles, make_config, run, threads_put_back, tile_set
 
 __all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
 
@@ -84,6 +85,9 @@ def test_train_help_lists_every_option_with_the_presets_default(capsys: pytest.C
         (["train", "--workers", "3"], "workers = 3"),
         (["train", "--config", "nowhere.yaml"], "nowhere.yaml"),
         (["train", "--tiles", "nowhere", "--workers", "0"], "nowhere"),
+        (["train", "--store", "", "--workers", "0"], "train.store"),
+        (["train", "--name", "tiles", "--workers", "0"], "train.name"),
+        (["tiles", "show", "nowhere", "--page", "picture.txt"], "picture.txt"),
         (["tiles", "show", "nowhere"], "nowhere"),
         (["tiles", "cut", "nowhere.tif", "dest"], "nowhere.tif"),
         (["tiles", "pack", "nowhere", "dest"], "nowhere"),
@@ -135,14 +139,25 @@ def test_train_resume_and_sample(satgan: Satgan, tile_set: str, tmp_path: Path) 
 def test_a_finished_run_is_left_as_it_is(satgan: Satgan, tile_set: str, tmp_path: Path) -> None:
     words = ("train", "demo", "--tiles", tile_set, "--store", str(tmp_path / "store"), "--json", *SMALL)
     first = json.loads(satgan(*words)[1])
-    weights = weights_of(first["checkpoint"])
-    status, out, _ = satgan(*words)
+    before = files(tmp_path)
+    status, out, err = satgan(*words)
     again = json.loads(out)
     assert status == 0
-    assert {name: again[name] for name in ("step", "checkpoint", "grid")} == {
-        name: first[name] for name in ("step", "checkpoint", "grid")
-    }
-    assert weights_of(first["checkpoint"]) == weights
+    assert "demo is complete after step 4" in err
+    for name in ("run", "step", "checkpoint", "grid", "film"):
+        assert again[name] == first[name]
+    assert files(tmp_path) == before
+
+
+def test_a_start_that_reached_no_checkpoint_does_not_hold_its_name(
+    satgan: Satgan, tile_set: str, tmp_path: Path
+) -> None:
+    """Say, a batch that did not fit into memory."""
+    words = ("train", "demo", "--tiles", tile_set, "--store", str(tmp_path), "--json", *SMALL)
+    assert satgan(*words)[0] == 0
+    shutil.rmtree(tmp_path / "demo" / "checkpoints")
+    status, out, _ = satgan(*words, "--train.lane-batch", "3")
+    assert (status, json.loads(out)["step"]) == (0, 4)
 
 
 def test_other_settings_do_not_touch_a_run(satgan: Satgan, tile_set: str, tmp_path: Path) -> None:

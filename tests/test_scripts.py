@@ -1,6 +1,7 @@
 """The scripts as a user calls them."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -29,3 +30,30 @@ def test_scripts_train_makes_tiles_trains_and_says_where_things_lie(tmp_path: Pa
     assert "step 12/12" in done.stderr
     (tile_set,) = (tmp_path / "here" / "tiles").iterdir()
     assert {path.name for path in tile_set.iterdir()} >= {"manifest.json", "rejected.parquet", "shard-000000.npy"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, workers: str) -> None:
+    """Whoever computes: one message, status 130."""
+    command = [str(ROOT / ".venv" / "bin" / "satgan"), "train", "--workers", workers, "--store", str(tmp_path)]
+    command += ["--train.steps", "100000", "--train.checkpoint-steps", "10"]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.startswith("step 10/"):
+            break
+    running.send_signal(signal.SIGINT)
+    told = running.communicate(timeout=60)[1]
+    assert running.returncode == 130, told
+    assert "the same command goes on from the last checkpoint" in told
+    assert "Traceback" not in told
+
+
+def test_a_ray_address_where_nobody_answers_is_told_at_once(tmp_path: Path) -> None:
+    command = [str(ROOT / ".venv" / "bin" / "satgan"), "train", "--workers", "1", "--store", str(tmp_path)]
+    surroundings = os.environ | {"RAY_ADDRESS": "127.0.0.1:1"}
+    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert "RAY_ADDRESS=127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr

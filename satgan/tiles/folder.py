@@ -179,6 +179,8 @@ def folder_errors_told(what: str, url: str) -> Iterator[None]:
 def _folder_error(found: str, error: OSError) -> SatganError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(found, "free some space there, or choose another folder; nothing unfinished was left behind")
+    if error.errno in (errno.EEXIST, errno.EISDIR):
+        return StoreForbidden(found, "something else has that name: choose another")
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return StoreMissing(found, "check the spelling of the path, and that the disk is mounted")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

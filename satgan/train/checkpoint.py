@@ -152,7 +152,7 @@ class Checkpoint:
             )
 
     def _remedy(self) -> str:
-        return f"remove {self.store.url} and run the same command again: it goes on from the checkpoint before"
+        return f"give an earlier checkpoint; or, to train on, move {self.store.url} away: the one before is taken then"
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, remove_old, restore, save_checkpoint
 from satgan.train.device import LaneRunner, decide, training_device
 from satgan.train.feed import Feed
-from satgan.train.film import Film
+from satgan.train.film import FILM_NAME, Film
 from satgan.train.journal import Journal
 from satgan.train.progress import Progress
 from satgan.train.run_folder import RunFolder, write_config
@@ -101,17 +101,19 @@ class _Run:
         return steps[-1]
 
     def go(self) -> Outcome | None:
-        """The whole attempt."""
+        """The whole attempt; nothing where the run is complete."""
         train = self.train
         with ExitStack() as stack:
             stack.callback(self.folder.close)
             stack.callback(self.runner.close)
+            if self.start_step >= train.steps:
+                return finished_outcome(self.folder) if self.first else None
             journal = stack.enter_context(Journal(self.folder, self.start_step)) if self.first else None
             stream = stack.enter_context(self.feed.stream(self.start_step))
             clock = _Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
             self._note_start(journal)
             grid = key = ""
-            for batch in islice(stream, max(0, train.steps - self.start_step)):
+            for batch in islice(stream, train.steps - self.start_step):
                 step = batch.step
                 numbers = self._step(batch, journal, clock, stream)
                 if (step + 1) % train.checkpoint_steps == 0 or step + 1 == train.steps:
@@ -172,16 +174,21 @@ class _Run:
     def _end(self, journal: Journal | None, clock: "_Clock", stream: TileStream, key: str, grid: str) -> Outcome | None:
         if journal is None:
             return None
-        if not key:  # the run was complete already
-            key, grid = f"{FOLDER}/{name_of(self.start_step)}", f"film/grid-{self.start_step:08d}.png"
         film = self.film.develop()
-        journal.event(max(self.start_step, self.train.steps), "end", seconds=clock.seconds())
+        journal.event(self.train.steps, "end", seconds=clock.seconds())
         journal.publish()
-        place, seconds = self.folder.place, clock.seconds()
+        place, seconds, steps = self.folder.place, clock.seconds(), self.train.steps
         speed = clock.tiles() / seconds if seconds else 0.0
         waited = stream.waited_seconds / seconds if seconds else 0.0
-        step = max(self.start_step, self.train.steps)
-        return Outcome(self.folder.url, step, place(key), place(grid), film and place(film), seconds, speed, waited)
+        return Outcome(self.folder.url, steps, place(key), place(grid), film and place(film), seconds, speed, waited)
+
+
+def finished_outcome(folder: RunFolder) -> Outcome:
+    """The outcome of a run that has nothing left to do; in its folder nothing is changed."""
+    step = complete_steps(folder.store)[-1]
+    film = folder.place(FILM_NAME) if folder.store.exists(FILM_NAME) else None
+    checkpoint, grid = folder.place(f"{FOLDER}/{name_of(step)}"), folder.place(f"film/grid-{step:08d}.png")
+    return Outcome(folder.url, step, checkpoint, grid, film, 0.0, 0.0, 0.0)
 
 
 class _Clock:

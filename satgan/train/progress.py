@@ -1,5 +1,6 @@
 """How far a run is, and the line that shows it."""
 
+import shutil
 import sys
 from typing import NamedTuple, TextIO
 
@@ -18,28 +19,28 @@ class Progress(NamedTuple):
     at_checkpoint: bool = False
 
     def text(self) -> str:
-        """`step 120/2400 · D real 0.61 fake 0.58 · G 0.90 · path A 43 % · 812 tiles/s · 3:12 left`"""
+        """`step 120/2400 · 3:12 left · D real 0.61 fake 0.58 · G 0.90 · 812 tiles/s · path A 43%`"""
         minutes, seconds = divmod(round(self.seconds_left), 60)
         hours, minutes = divmod(minutes, 60)
         left = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
         return (
-            f"step {self.step}/{self.steps} · D real {self.real_loss:.2f} fake {self.fake_loss:.2f} · "
-            f"G {self.generator_loss:.2f} · path A {self.path_a_share:.0%} · {self.tiles_per_second:,.0f} tiles/s · "
-            f"{left} left"
+            f"step {self.step}/{self.steps} · {left} left · D real {self.real_loss:.2f} fake {self.fake_loss:.2f} · "
+            f"G {self.generator_loss:.2f} · {self.tiles_per_second:,.0f} tiles/s · path A {self.path_a_share:.0%}"
         )
 
 
 class ProgressLine:
     """Shows progress on stderr: one line that is rewritten on a terminal, else a line per checkpoint."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
         self._open = False
 
     def __call__(self, progress: Progress) -> None:
         """Shows it."""
         if self._stream.isatty():
-            print(f"\r\x1b[K{progress.text()}", end="", file=self._stream, flush=True)
+            columns = shutil.get_terminal_size().columns - 1
+            print(f"\r\x1b[K{progress.text()[:columns]}", end="", file=self._stream, flush=True)
             self._open = True
         elif progress.at_checkpoint:
             print(progress.text(), file=self._stream, flush=True)

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -14,6 +16,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from satgan.config import Config
 from satgan.errors import InputError, SatganError
+from satgan.tiles.folder import folder_errors_told
 from satgan.tiles.store import S3Store, open_store
 from satgan.train.device import cores
 from satgan.train.loop import Outcome, Watch, train_loop
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 POLL_SECONDS = 0.5
+CONNECT_SECONDS = 5
 OBJECT_STORE_BYTES = 150 * 2**20
 """Nothing large goes through Ray's object store."""
 CONTROLLER_FAILURES = 10
@@ -46,6 +50,13 @@ class Noticeboard:
         """The newest progress that was not taken yet."""
         newest, self._newest = self._newest, None
         return newest
+
+
+class _Trainer(TorchTrainer):
+    """TorchTrainer that leaves Ctrl-C to the program: Ray's own handler ends it without a word."""
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        """Nothing: KeyboardInterrupt ends `fit`, and with the driver its Ray and the workers."""
 
 
 def worker(about: dict[str, Any]) -> Any:
@@ -81,7 +92,7 @@ def launch(config: Config, show: Callable[[Progress], None]) -> Outcome:
     assert workers
     with _ray(workers) as gpus:
         board = ray.remote(num_cpus=0)(Noticeboard).remote()
-        trainer = TorchTrainer(
+        trainer = _Trainer(
             worker,
             train_loop_config={"config": config.model_dump(mode="json"), "board": board},
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus),
@@ -93,6 +104,8 @@ def launch(config: Config, show: Callable[[Progress], None]) -> Outcome:
                 result: Any = trainer.fit()
             except ray.train.WorkerGroupError as error:
                 raise _own_error(error) from None
+            except ray.train.TrainingFailedError as error:
+                raise _worker_lost(error) from None
     return Outcome(*result.return_value)
 
 
@@ -105,7 +118,9 @@ def _ray(workers: int) -> Iterator[bool]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent behind the user's back
     started = not ray.is_initialized()
-    if started and "RAY_ADDRESS" in os.environ:
+    address = os.environ.get("RAY_ADDRESS", "")
+    if started and address:
+        _check_reachable(address)
         ray.init(log_to_driver=False)
     elif started:
         ray.init(
@@ -122,6 +137,22 @@ def _ray(workers: int) -> Iterator[bool]:
     finally:
         if started:
             ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would try for a quarter of an hour.
+
+    Raises:
+        InputError: nobody answers there.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():  # "auto" and "local"
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        found = f"no Ray cluster answers at RAY_ADDRESS={address}: {error}"
+        raise InputError(found, "start the cluster, correct RAY_ADDRESS, or unset it to use this machine") from None
 
 
 @contextmanager
@@ -158,6 +189,9 @@ def _run_config(config: Config) -> RunConfig:
     opened = open_store(store)
     if isinstance(opened, S3Store):
         filesystem, store = _s3_filesystem(opened), store.removeprefix("s3://")
+    else:
+        with folder_errors_told(f"make {RAY_FOLDER}", store):
+            Path(store, RAY_FOLDER).mkdir(parents=True, exist_ok=True)
     return RunConfig(
         name=config.train.name,
         storage_path=f"{store.rstrip('/')}/{RAY_FOLDER}",
@@ -187,4 +221,14 @@ def _own_error(error: "ray.train.WorkerGroupError") -> Exception:
             if isinstance(cause, SatganError):
                 return cause
             cause = getattr(cause, "cause", None) or cause.__cause__
-    return error
+    return _worker_lost(error)
+
+
+def _worker_lost(error: Exception) -> SatganError:
+    """For what Ray tells in its own words: a worker that was killed, or a failure within Ray."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return SatganError(
+        f"training under Ray failed: {' '.join(lines)[:1500]}",
+        "a killed worker often lacked memory: take a smaller --train.lane-batch under another --name, or fewer "
+        "--workers; the same command goes on from the last checkpoint",
+    )

@@ -82,8 +82,9 @@ def read_config(folder: RunFolder) -> tuple[Config, str] | None:
         about = tree.pop("about")
         return load_config(tree["gan"]["preset"], tree), str(about["tile_set"])
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ConfigError) as error:
+        why = error.found if isinstance(error, ConfigError) else "it lacks what satgan writes there"
         remedy = "restore the file, or start under another --name"
-        raise CheckpointError(f"{place} is not a run's config ({error})", remedy) from None
+        raise CheckpointError(f"{place} is not a run's config: {why}", remedy) from None
 
 
 def check_same_run(folder: RunFolder, config: Config, tile_set_digest: str) -> Config | None:

@@ -13,7 +13,7 @@ from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.store import FolderStore, open_store
 from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.train.checkpoint import complete_steps
-from satgan.train.loop import Outcome, Watch, train_loop
+from satgan.train.loop import Outcome, Watch, finished_outcome, train_loop
 from satgan.train.progress import Progress
 from satgan.train.run_folder import CONFIG_NAME, RunFolder, check_same_run
 
@@ -39,8 +39,9 @@ def prepare(config: Config, say: Callable[[str], None]) -> tuple[Config, int]:
     config = _placed(config, tile_set.store.url)
     folder = RunFolder(config.train.store, config.train.name)
     try:
-        resumed = check_same_run(folder, config, tile_set.digest)
         steps = complete_steps(folder.store)
+        # A start that reached no checkpoint has no numbers to keep.
+        resumed = check_same_run(folder, config, tile_set.digest) if steps else None
         if steps and resumed is None:
             found = f"{folder.url} has checkpoints but no {CONFIG_NAME}"
             raise CheckpointError(found, f"restore {CONFIG_NAME}, or start under another --name")
@@ -63,6 +64,15 @@ def start(config: Config, show: Callable[[Progress], None]) -> Outcome:
     from satgan.train.ray_job import launch
 
     return launch(config, show)
+
+
+def finished(config: Config) -> Outcome:
+    """The outcome of a run that is complete already."""
+    folder = RunFolder(config.train.store, config.train.name)
+    try:
+        return finished_outcome(folder)
+    finally:
+        folder.close()
 
 
 def needs(config: Config) -> dict[str, Any]:
@@ -117,7 +127,8 @@ def _check_tiles(config: Config, tile_set: TileSet) -> None:
         raise TilesError(
             f"{tile_set.store.url} has {manifest.size}×{manifest.size} tiles of {manifest.channels} channel(s), the "
             f"networks make {config.gan.size}×{config.gan.size} of {config.gan.channels}",
-            f"take --gan.size {manifest.size} --gan.channels {manifest.channels}, or cut the tiles anew",
+            f"take --gan.size {manifest.size} --gan.channels {manifest.channels} (with a preset whose stem · 2ⁿ gives "
+            "that size, such as demo or dcgan for 64), or cut the tiles anew",
         )
     if manifest.tile_count < config.train.lanes:
         raise TilesError(
