@@ -29,13 +29,13 @@ from tests.tiles.sample_tiles import Pixels, textured
 UTM = {"crs": "EPSG:32645", "transform": rasterio.Affine(2.0, 0, 300_000, 0, -2.0, 3_000_000)}
 
 
-def write_raster(path: Path, pixels: Any, **profile: Any) -> Path:
-    """`[H, W, C]` as a GeoTIFF."""
+def write_raster(path: Path, pixels: Any, driver: str = "GTiff", **profile: Any) -> Path:
+    """`[H, W, C]` as a GeoTIFF, or by another of GDAL's drivers."""
     height, width, channels = pixels.shape
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         shape = {"height": height, "width": width, "count": channels, "dtype": pixels.dtype.name}
-        with rasterio.open(path, "w", driver="GTiff", **shape, **profile) as raster:
+        with rasterio.open(path, "w", driver=driver, **shape, **profile) as raster:
             raster.write(pixels.transpose(2, 0, 1))
     return path
 
@@ -55,6 +55,18 @@ def test_tiles_are_the_windows_of_the_raster(tmp_path: Path, size: int, stride: 
                 assert tile.place is not None
                 window = raster.read(window=Window(tile.place.column, tile.place.row, size, size))
                 assert np.array_equal(pixels_of(tile), window.transpose(1, 2, 0))
+
+
+def test_jpeg2000_is_cut(tmp_path: Path) -> None:
+    """Lossless, so that every pixel is known."""
+    pixels = textured(1, 96, 3)[0]
+    path = write_raster(tmp_path / "r.jp2", pixels, "JP2OpenJPEG", QUALITY="100", REVERSIBLE="YES")
+    tiles = list(cut_raster(path, 32, 32))
+    assert len(tiles) == 9
+    for tile in tiles:
+        assert tile.place is not None
+        row, column = tile.place.row, tile.place.column
+        assert np.array_equal(pixels_of(tile), pixels[row : row + 32, column : column + 32])
 
 
 @pytest.mark.parametrize("block", [16, 64])
