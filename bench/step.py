@@ -19,7 +19,8 @@ from bench.machine import describe_machine, find_roof
 from bench.measure import Effort, Measured, affordable, measure
 from bench.table import LeftOut, Row, as_json, make_rows, markdown
 from bench.variants import VARIANTS, make_batches
-from satgan.config import PRESETS, Config, load_config
+from satgan.config import Config, load_config
+from satgan.presets import PRESETS
 from satgan.train.device import training_device, usable_cores
 
 EFFORTS = {

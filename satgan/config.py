@@ -1,4 +1,4 @@
-"""One validated tree of options and the named presets. Layers, the later wins: preset, `--config` file, options.
+"""One validated tree of options. Layers, the later wins: preset, `--config` file, options.
 
 Every field says its meaning, unit and rule code (recipe.md); `satgan train --help` prints the same texts.
 """
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from satgan.errors import ConfigError, nearest
+from satgan.presets import NETWORKS, PRESETS
 
 
 def _split_commas(value: object) -> object:
@@ -210,44 +211,6 @@ FREE_OPTIONS = (
     "train.checkpoint_steps", "train.keep_checkpoints",
 )  # fmt: skip
 """Options that may differ when a run is resumed: no number of any step depends on them."""
-
-NETWORKS: dict[str, dict[str, Any]] = {
-    # The article's own pair, solved from its published parameter counts 19,154,627 and 19,616,609 (S25).
-    "article": {
-        "size": 64, "channels": 3, "noise_size": 100, "stem": 4, "filters": (1024, 512, 256, 128, 64, 64),
-        "kernel_size": 5, "biases": True, "affine_norm": False, "dense_head": (128, 16),
-    },
-    # The DCGAN paper's (arXiv 1511.06434) as pytorch/examples builds it: 3,576,704 and 2,765,568 parameters.
-    "dcgan": {
-        "size": 64, "channels": 3, "noise_size": 100, "stem": 4, "filters": (512, 256, 128, 64),
-        "kernel_size": 4, "biases": False, "affine_norm": True, "dense_head": (),
-    },
-    # The first article's handwritten digits: 32 > 16 > 8 > 1 (G02, G05). The dense layer mirrors the projection (S37).
-    "digits": {
-        "size": 28, "channels": 1, "noise_size": 100, "stem": 7, "filters": (32, 16, 8),
-        "kernel_size": 5, "biases": False, "affine_norm": True, "dense_head": (100,),
-    },
-    # Narrow enough for two CPU cores; the short noise keeps the projection, and so the pair, in balance (S37).
-    "demo": {
-        "size": 64, "channels": 3, "noise_size": 32, "stem": 4, "filters": (192, 96, 48, 24),
-        "kernel_size": 4, "biases": False, "affine_norm": True, "dense_head": (),
-    },
-}  # fmt: skip
-
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "article": {"train": {"name": "article"}},
-    "dcgan": {"train": {"name": "dcgan"}},
-    "digits": {"train": {"name": "digits", "steps": 5_000}, "tiles": {"augment": "none"}},
-    # Chosen by eye over runs of minutes: networks this narrow need the higher rates, and in so short a run a
-    # discriminator that leads does more for them than history, path A and a second generator update.
-    "demo": {
-        "train": {"name": "demo", "steps": 3_200, "lanes": 2, "lane_batch": 32, "checkpoint_steps": 400},
-        "recipe": {
-            "generator_learning_rate": 1e-3, "discriminator_learning_rate": 1e-3, "generator_updates": 1,
-            "history_share": 0.0, "path_threshold": 1.0, "average_half_life_tiles": 30_000,
-        },
-    },
-}  # fmt: skip
 
 
 def load_config(preset: str, *layers: Mapping[str, Mapping[str, Any]]) -> Config:

@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 import yaml
 from pydantic.fields import FieldInfo
 
-from satgan.config import PRESETS, Config, load_config
+from satgan.config import Config, load_config
 from satgan.errors import ConfigError, nearest
+from satgan.presets import PRESETS
 
 SHORT_FORMS = {
     "tiles.source": "--tiles", "train.store": "--store", "train.name": "--name", "train.seed": "--seed",

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from satgan.config import FREE_OPTIONS, PRESETS, Config, load_config
+from satgan.config import FREE_OPTIONS, Config, load_config
 from satgan.errors import ConfigError
+from satgan.presets import PRESETS
 
 
 def test_later_layers_win() -> None:

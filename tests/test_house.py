@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    ("errors", "randomness", "provenance"),
+    ("errors", "randomness", "provenance", "presets"),
     ("config",),
     ("tiles", "gan"),
     ("judge", "doctor", "pictures"),

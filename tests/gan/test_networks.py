@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from satgan.config import PRESETS, load_config
+from satgan.config import load_config
 from satgan.gan.describe import describe, discriminator_layers, generator_layers
 from satgan.gan.networks import Discriminator, Generator, initialise, ladder
 from satgan.gan.normalization import BatchNorm
 from satgan.gan.weights import parameter_count
+from satgan.presets import PRESETS
 
 PUBLISHED = {"article": (19_154_627, 19_616_609), "dcgan": (3_576_704, 2_765_568)}
 
