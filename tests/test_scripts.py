@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, workers: str) -> None:
     """Whoever computes: one message, status 130."""
     command = [str(ROOT / ".venv" / "bin" / "satgan"), "train", "--workers", workers, "--store", str(tmp_path)]
     command += ["--train.steps", "100000", "--train.checkpoint-steps", "10"]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # Tests that run in the background of a shell inherit an ignored SIGINT.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heard)
     assert running.stderr is not None
     for line in running.stderr:
         if line.startswith("step 10/"):
