@@ -52,7 +52,6 @@ class Player:
         self.running = running_statistics(network)
         self.l2 = l2
         self._penalty = weight_mask(network) * l2
-        # step counts as tensors on the weights' device would cost a host read; on the CPU fused Adam is as exact.
         self.adams = {
             name: torch.optim.Adam([self.weights], lr=learning_rate, betas=betas, fused=True) for name in adams
         }

@@ -68,7 +68,6 @@ LIMITS = {
 """Reasons in the order in which they are tried; the first that applies is the one that is told."""
 
 EXACT_DUPLICATE = "duplicate"
-LEVELS_AS_SHARES = ("nodata", "sea", "cloud", "saturated")
 
 
 @dataclass(frozen=True)
