@@ -133,7 +133,8 @@ def cpu_seconds() -> float:
 def train_waiting(options: Options) -> dict[str, float]:
     """The share of the time after the first step that training (`demo`) waits for tiles."""
     from satgan.config import load_config
-    from satgan.train.loop import Watch, train_loop
+    from satgan.train.loop import train_loop
+    from satgan.train.watch import Watch
 
     with tempfile.TemporaryDirectory() as store:
         given: dict[str, dict[str, Any]] = {

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -14,8 +15,9 @@ def versions() -> dict[str, str]:
     return found | {name: metadata.version(name) for name in ("torch", "numpy")}
 
 
+@cache
 def commit() -> str:
-    """The commit of the source tree that runs, `-dirty` with changes, or `unknown` outside a checkout."""
+    """The commit of the source tree that runs, asked for once, `-dirty` with changes, or `unknown` outside a checkout."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return "unknown"

@@ -155,14 +155,17 @@ class Pair:
         }
 
     @torch.no_grad()
-    def averaged_generator(self) -> Generator:
+    def averaged_generator(self, average: Tensor | None = None) -> Generator:
         """A copy with the averaged weights and running statistics of its own, in evaluation mode.
 
         The statistics are the mean of those of fixed noise batches passed through it, so they follow from the
         averaged weights alone.
+
+        Args:
+            average: averaged weights `[P]`, as they were at some step; none: as they are now.
         """
         network = Generator(self.config.gan).to(self.device)
-        bind_weights(network, self.average.clone())
+        bind_weights(network, (self.average if average is None else average).clone())
         train = self.config.train
         total = torch.zeros(statistics_size(network), device=self.device)
         for number in range(RECALIBRATION_BATCHES):

@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors and JSON, named by step, whole or not there.
+"""Checkpoints as they are read: safetensors and JSON, named by step, whole or not there (`snapshot.py` writes them).
 
 checkpoints/step-00000500/
     generator.safetensors       raw.* and average.*: weights and running statistics
@@ -12,24 +12,21 @@ checkpoints/step-00000500/
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor
 
 from satgan.config import Config, load_config
 from satgan.errors import CheckpointError, ConfigError, CorruptData, StoreMissing
 from satgan.gan.balance import Verdict
 from satgan.gan.networks import Generator
-from satgan.gan.normalization import running_statistics, set_running_statistics
+from satgan.gan.normalization import running_statistics
 from satgan.gan.pair import Pair, Player
 from satgan.gan.weights import named_views
-from satgan.provenance import versions
 from satgan.tiles.store import Store
-from satgan.train import ranks
 
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"
@@ -43,39 +40,10 @@ def name_of(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def save_checkpoint(run: Store, pair: Pair, averaged: Generator | None, step: int, tile_set_digest: str) -> str:
-    """Writes the checkpoint after `step` steps; every worker calls it, worker 0 writes. Returns its key in `run`.
-
-    Args:
-        run: the run's folder.
-        pair: after that step.
-        averaged: on worker 0 `pair.averaged_generator()`, which the caller has for the grid anyway.
-        step: steps taken.
-        tile_set_digest: identity of the tile set.
-    """
-    key = f"{FOLDER}/{name_of(step)}"
-    filled = [lane.history.tiles[:step] for lane in pair.lanes]
-    histories = ranks.gather_lanes(filled, pair.config.train.lanes)
-    if averaged is not None:
-        assert histories is not None
-        _write(run.child(key), _tensors(pair, averaged, histories), _state(pair, step, tile_set_digest))
-    ranks.barrier()
-    return key
-
-
 def complete_steps(run: Store) -> list[int]:
     """Steps of the whole checkpoints of a run, ascending."""
     found = (re.fullmatch(PATTERN, key) for key, _ in run.list(f"{FOLDER}/step-"))
     return sorted(int(match[1]) for match in found if match)
-
-
-def remove_old(run: Store, keep: int) -> None:
-    """Removes all but the newest `keep` checkpoints; COMPLETE goes first, so that none is ever half there."""
-    for step in complete_steps(run)[:-keep]:
-        folder = f"{FOLDER}/{name_of(step)}/"
-        run.delete(folder + COMPLETE_NAME)
-        for key, _ in run.list(folder):
-            run.delete(key)
 
 
 class Checkpoint:
@@ -175,76 +143,19 @@ def restore(pair: Pair, checkpoint: Checkpoint) -> None:
         for adam in player.adams:
             _restore_adam(player, adam, moments)
     for lane in pair.lanes:
-        kept = checkpoint.tensors(_history_name(lane.number))["tiles"]
+        kept = checkpoint.tensors(history_name(lane.number))["tiles"]
         lane.history.tiles[: len(kept)].copy_(kept)
     pair.verdict = Verdict(*checkpoint.state["verdict"])
 
 
-def _tensors(pair: Pair, averaged: Generator, histories: list[Tensor]) -> dict[str, Tensors]:
-    """File name to tensors."""
-    moments: Tensors = {}
-    for player in (pair.generator, pair.discriminator):
-        for adam in player.adams:
-            moments |= _adam_tensors(player, adam)
-    return {
-        GENERATOR_NAME: _prefixed("raw", _player_tensors(pair.generator)) | _prefixed("average", averaged.state_dict()),
-        "discriminator.safetensors": _player_tensors(pair.discriminator),
-        "optimizers.safetensors": moments,
-    } | {_history_name(lane): {"tiles": tiles} for lane, tiles in enumerate(histories)}
-
-
-def _state(pair: Pair, step: int, tile_set_digest: str) -> dict[str, Any]:
-    return {
-        "format_version": FORMAT_VERSION,
-        "step": step,
-        "verdict": list(pair.verdict),
-        "tile_set": tile_set_digest,
-        "config_digest": pair.config.digest(),
-        "config": pair.config.model_dump(mode="json"),
-        "versions": versions(),
-    }
-
-
-def _write(store: Store, files: dict[str, Tensors], state: dict[str, Any]) -> None:
-    digests = {}
-    for name, tensors in files.items():
-        raw = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
-        digests[name] = hashlib.sha256(raw).hexdigest()
-        store.write(name, raw)
-    text = json.dumps(state | {"sha256": digests}, indent=2).encode()
-    store.write(STATE_NAME, text)
-    store.write(COMPLETE_NAME, hashlib.sha256(text).hexdigest().encode())
-
-
-def _history_name(lane: int) -> str:
+def history_name(lane: int) -> str:
+    """File of a lane's past fakes in a checkpoint."""
     return f"history/lane-{lane:03d}.safetensors"
-
-
-def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
-    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-
-
-def _player_tensors(player: Player) -> Tensors:
-    set_running_statistics(player.network, player.running)
-    return dict(player.network.state_dict())
 
 
 def _restore_player(player: Player, tensors: Tensors) -> None:
     player.network.load_state_dict(tensors)
     player.running.copy_(running_statistics(player.network))
-
-
-def _adam_tensors(player: Player, adam: str) -> Tensors:
-    """An Adam that never stepped has no state, and none is written."""
-    state = player.adams[adam].state.get(player.weights, {})
-    if not state:
-        return {}
-    tensors = {
-        f"{adam}.{moment}.{name}": view
-        for moment in ("exp_avg", "exp_avg_sq")
-        for name, view in named_views(player.network, state[moment])
-    }
-    return tensors | {f"{adam}.step": state["step"]}
 
 
 def _restore_adam(player: Player, adam: str, tensors: Tensors) -> None:

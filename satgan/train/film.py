@@ -17,6 +17,11 @@ GRID_TILES = GRID_COLUMNS**2
 INPUTS_NAME, FILM_NAME = "inputs.png", "film.png"
 
 
+def grid_name(step: int) -> str:
+    """Key in the run's folder of the grid after `step` steps."""
+    return f"film/grid-{step:08d}.png"
+
+
 class Film:
     """Collects frames between checkpoints; worker 0 alone has one.
 
@@ -38,16 +43,20 @@ class Film:
         """A frame: one fake `[C, S, S]` in [-1, 1] of this step."""
         self._frames.append(to_bytes(fake[None])[0].cpu())
 
-    def cut(self, step: int, averaged: Generator) -> str:
-        """Saves the strip of the frames since the last cut and a grid of fixed noise; returns the grid's key."""
-        if self._frames:
-            self._run.write(f"film/strip-{step:08d}.png", strip_png(torch.stack(self._frames).numpy()))
-            self._frames.clear()
+    def take(self) -> list[Tensor]:
+        """The frames since they were last taken, `[S, S, C] uint8` each."""
+        frames, self._frames = self._frames, []
+        return frames
+
+    def cut(self, step: int, frames: list[Tensor], averaged: Generator) -> str:
+        """Saves a strip of frames and a grid of fixed noise; returns the grid's key. May run beside the steps."""
+        if frames:
+            self._run.write(f"film/strip-{step:08d}.png", strip_png(torch.stack(frames).numpy()))
         seed, size = self._config.train.seed, self._config.gan.noise_size
         fixed = noise(seed, Purpose.GRID, (GRID_TILES, size)).to(next(averaged.parameters()).device)
         with torch.no_grad():
             tiles = to_bytes(averaged(fixed)).cpu().numpy()
-        key = f"film/grid-{step:08d}.png"
+        key = grid_name(step)
         self._run.write(key, grid_png(tiles, GRID_COLUMNS))
         return key
 

@@ -1,7 +1,6 @@
 """One run: stream > step > journal > checkpoint. The same function in this process and in every Ray Train worker."""
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import islice
 from typing import NamedTuple
@@ -13,13 +12,15 @@ from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.tiles.stream import Batch, TileStream
 from satgan.train import ranks
-from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, remove_old, restore, save_checkpoint
+from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, restore
 from satgan.train.device import LaneRunner, decide, training_device
 from satgan.train.feed import Feed
-from satgan.train.film import FILM_NAME, Film
+from satgan.train.film import FILM_NAME, Film, grid_name
 from satgan.train.journal import Journal
+from satgan.train.keeper import Keeper
 from satgan.train.progress import Progress
 from satgan.train.run_folder import RunFolder, write_config
+from satgan.train.watch import Watch
 
 SPEED_STEPS = 100
 """Steps over which tiles per second are averaged."""
@@ -36,13 +37,6 @@ class Outcome(NamedTuple):
     seconds: float
     tiles_per_second: float
     waited_share: float
-
-
-class Watch(NamedTuple):
-    """Who is told while a run goes on. Every worker calls `checkpoint`; worker 0 alone calls `progress`."""
-
-    progress: Callable[[Progress], None]
-    checkpoint: Callable[[int, str, dict[str, float]], None]
 
 
 def train_loop(config: Config, watch: Watch) -> Outcome | None:
@@ -79,6 +73,7 @@ class _Run:
         self.start_step = self._resume()
         self.first = ranks.rank() == 0
         self.film = Film(self.folder.store, config)
+        self.keeper = Keeper(config, self.folder, self.pair, self.film, self.feed.tile_set.digest, watch)
         self.path_a_steps = 0.0
 
     def _check_agreement(self) -> None:
@@ -106,20 +101,21 @@ class _Run:
         with ExitStack() as stack:
             stack.callback(self.folder.close)
             stack.callback(self.runner.close)
+            stack.callback(self.keeper.close)
             if self.start_step >= train.steps:
                 return finished_outcome(self.folder) if self.first else None
             journal = stack.enter_context(Journal(self.folder, self.start_step)) if self.first else None
             stream = stack.enter_context(self.feed.stream(self.start_step))
             clock = _Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
             self._note_start(journal)
-            grid = key = ""
             for batch in islice(stream, train.steps - self.start_step):
                 step = batch.step
                 numbers = self._step(batch, journal, clock, stream)
                 if (step + 1) % train.checkpoint_steps == 0 or step + 1 == train.steps:
-                    key, grid = self._checkpoint(step + 1, numbers, journal)
+                    self.keeper.keep(step + 1, numbers, journal)
                     self._show(step + 1, numbers, clock, at_checkpoint=True)
-            return self._end(journal, clock, stream, key, grid)
+            self.keeper.settle()
+            return self._end(journal, clock, stream)
 
     def _step(self, batch: Batch, journal: Journal | None, clock: "_Clock", stream: TileStream) -> dict[str, float]:
         """One step, with what is due after it."""
@@ -143,20 +139,6 @@ class _Run:
     def _begin(self, lane: Lane, batch: Batch) -> None:
         lane.begin(*self.feed.inputs(batch, self.pair.lanes.index(lane)))
 
-    def _checkpoint(self, step: int, numbers: dict[str, float], journal: Journal | None) -> tuple[str, str]:
-        """Grid, strip, journal and checkpoint after `step` steps; their keys on worker 0."""
-        grid = ""
-        averaged = self.pair.averaged_generator() if self.first else None
-        if journal and averaged:
-            grid = self.film.cut(step, averaged)
-            journal.event(step, "checkpoint", grid=grid)
-            journal.publish()
-        key = save_checkpoint(self.folder.store, self.pair, averaged, step, self.feed.tile_set.digest)
-        if self.first:
-            remove_old(self.folder.store, self.train.keep_checkpoints)
-        self.watch.checkpoint(step, self.folder.place(key), numbers)
-        return key, grid
-
     def _note_start(self, journal: Journal | None) -> None:
         if journal:
             write_config(self.folder, self.config, self.feed.tile_set.digest)
@@ -171,7 +153,7 @@ class _Run:
             told = Progress(step, self.train.steps, real, fake, fooling, share, speed, left, at_checkpoint)
             self.watch.progress(told)
 
-    def _end(self, journal: Journal | None, clock: "_Clock", stream: TileStream, key: str, grid: str) -> Outcome | None:
+    def _end(self, journal: Journal | None, clock: "_Clock", stream: TileStream) -> Outcome | None:
         if journal is None:
             return None
         film = self.film.develop()
@@ -180,14 +162,15 @@ class _Run:
         place, seconds, steps = self.folder.place, clock.seconds(), self.train.steps
         speed = clock.tiles() / seconds if seconds else 0.0
         waited = stream.waited_seconds / seconds if seconds else 0.0
-        return Outcome(self.folder.url, steps, place(key), place(grid), film and place(film), seconds, speed, waited)
+        checkpoint, grid = place(f"{FOLDER}/{name_of(steps)}"), place(grid_name(steps))
+        return Outcome(self.folder.url, steps, checkpoint, grid, film and place(film), seconds, speed, waited)
 
 
 def finished_outcome(folder: RunFolder) -> Outcome:
     """The outcome of a run that has nothing left to do; in its folder nothing is changed."""
     step = complete_steps(folder.store)[-1]
     film = folder.place(FILM_NAME) if folder.store.exists(FILM_NAME) else None
-    checkpoint, grid = folder.place(f"{FOLDER}/{name_of(step)}"), folder.place(f"film/grid-{step:08d}.png")
+    checkpoint, grid = folder.place(f"{FOLDER}/{name_of(step)}"), folder.place(grid_name(step))
     return Outcome(folder.url, step, checkpoint, grid, film, 0.0, 0.0, 0.0)
 
 

@@ -19,8 +19,9 @@ from satgan.errors import InputError, SatganError
 from satgan.tiles.folder import folder_errors_told
 from satgan.tiles.store import S3Store, open_store
 from satgan.train.device import cores
-from satgan.train.loop import Outcome, Watch, train_loop
+from satgan.train.loop import Outcome, train_loop
 from satgan.train.progress import Progress
+from satgan.train.watch import Watch
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

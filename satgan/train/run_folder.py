@@ -47,9 +47,10 @@ class RunFolder:
         return f"{self.url.rstrip('/')}/{key}"
 
     def publish(self, key: str) -> None:
-        """Uploads a file that was written in `local`; nothing to do where that is the run's own folder."""
+        """Uploads a file that was written in `local`, as it is now, though it may be growing; nothing to do where that
+        is the run's own folder."""
         if self._scratch is not None:
-            self.store.upload(self.local / key, key)
+            self.store.write(key, (self.local / key).read_bytes())
 
     def fetch(self, key: str) -> Path:
         """The path in `local` of a file, brought there if the store has it."""

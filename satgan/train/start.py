@@ -13,9 +13,10 @@ from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.store import FolderStore, open_store
 from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.train.checkpoint import complete_steps
-from satgan.train.loop import Outcome, Watch, finished_outcome, train_loop
+from satgan.train.loop import Outcome, finished_outcome, train_loop
 from satgan.train.progress import Progress
 from satgan.train.run_folder import CONFIG_NAME, RunFolder, check_same_run
+from satgan.train.watch import Watch
 
 LOCAL_TILES = Path("runs") / "tiles"
 """Where sets that satgan packs by itself are kept when the store is a bucket."""

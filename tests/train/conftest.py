@@ -11,7 +11,8 @@ import torch
 from satgan.config import Config, load_config
 from satgan.randomness import Purpose, generator
 from satgan.tiles.shards import pack
-from satgan.train.loop import Outcome, Watch, train_loop
+from satgan.train.loop import Outcome, train_loop
+from satgan.train.watch import Watch
 
 MakeConfig = Callable[..., Config]
 TILES, SIZE = 150, 16

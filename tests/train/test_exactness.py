@@ -19,9 +19,10 @@ from satgan.tiles.stream import TileStream
 from satgan.tiles.tile_set import open_tile_set
 from satgan.train import ranks
 from satgan.train.checkpoint import complete_steps
-from satgan.train.loop import Watch, train_loop
+from satgan.train.loop import train_loop
 from satgan.train.run_folder import RunFolder
 from satgan.train.start import prepare
+from satgan.train.watch import Watch
 from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
 
 OPTIONS: list[dict[str, dict[str, Any]]] = [

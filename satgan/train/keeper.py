@@ -1,0 +1,86 @@
+"""What a run does at its checkpoints, beside the next steps: grid, film strip, journal, checkpoint, tidying up (S09).
+
+The step waits for a snapshot's flat copies, and for the checkpoint before if that is not written yet: there is one
+snapshot in memory at most. A checkpoint is told to the watch once it is whole, at the next one or at the end.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+
+from satgan.config import Config
+from satgan.gan.pair import Pair
+from satgan.train import ranks
+from satgan.train.checkpoint import FOLDER, name_of
+from satgan.train.film import Film, grid_name
+from satgan.train.journal import Journal
+from satgan.train.run_folder import RunFolder
+from satgan.train.snapshot import Snapshot, beside_the_steps, remove_old, take_snapshot, write_snapshot
+from satgan.train.watch import Watch
+
+
+class Keeper:
+    """Keeps checkpoints; every worker has one and calls it after the same steps, worker 0's writes.
+
+    Args:
+        config: the run's.
+        folder: the run's.
+        pair: whose checkpoints.
+        film: worker 0's frames.
+        tile_set_digest: identity of the tile set.
+        watch: told of each checkpoint that is whole.
+    """
+
+    def __init__(
+        self, config: Config, folder: RunFolder, pair: Pair, film: Film, tile_set_digest: str, watch: Watch
+    ) -> None:
+        self._train, self._folder, self._pair, self._film = config.train, folder, pair, film
+        self._digest, self._watch = tile_set_digest, watch
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future[None] | None = None
+        self._untold: tuple[int, dict[str, float]] | None = None
+
+    def keep(self, step: int, numbers: dict[str, float], journal: Journal | None) -> None:
+        """Takes the checkpoint after `step` steps; the one before is whole when this returns.
+
+        Args:
+            step: steps taken.
+            numbers: of the last step.
+            journal: worker 0's.
+
+        Raises:
+            StoreError: the checkpoint before could not be written.
+        """
+        self.settle()
+        snapshot = take_snapshot(self._pair, step, self._digest)
+        self._untold = (step, numbers)
+        if journal and snapshot:
+            journal.event(step, "checkpoint", grid=grid_name(step))
+            self._writing = self._writer.submit(self._write, snapshot, self._film.take(), journal)
+
+    def settle(self) -> None:
+        """Waits until the last checkpoint is whole, and tells the watch.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+        ranks.barrier()
+        if self._untold is not None:
+            (step, numbers), self._untold = self._untold, None
+            self._watch.checkpoint(step, self._folder.place(f"{FOLDER}/{name_of(step)}"), numbers)
+
+    def close(self) -> None:
+        """Ends its thread, after what it is writing."""
+        self._writer.shutdown()
+
+    def _write(self, snapshot: Snapshot, frames: list[torch.Tensor], journal: Journal) -> None:
+        store = self._folder.store
+        with beside_the_steps(snapshot):
+            averaged = self._pair.averaged_generator(snapshot.average)
+            self._film.cut(snapshot.step, frames, averaged)
+        journal.publish()
+        write_snapshot(store, self._pair, snapshot, averaged)
+        remove_old(store, self._train.keep_checkpoints)

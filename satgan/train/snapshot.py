@@ -1,0 +1,188 @@
+"""Checkpoints as they are written: a snapshot taken between two steps, brought to the store while training goes on.
+
+A snapshot is a handful of flat copies on the networks' device, so the step waits for those alone. What is made of
+them (tensors with names, files, digests) and where it goes is another thread's work.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from satgan.gan.networks import Generator
+from satgan.gan.normalization import set_running_statistics
+from satgan.gan.pair import Pair, Player
+from satgan.gan.weights import named_views
+from satgan.provenance import versions
+from satgan.tiles.store import Store
+from satgan.train import ranks
+from satgan.train.checkpoint import (
+    COMPLETE_NAME,
+    FOLDER,
+    FORMAT_VERSION,
+    GENERATOR_NAME,
+    STATE_NAME,
+    Tensors,
+    complete_steps,
+    history_name,
+    name_of,
+)
+
+
+class PlayerSnapshot(NamedTuple):
+    """One network between two steps. P parameters.
+
+    weights   `[P]` float32
+    buffers   running statistics and what else the network keeps, by name
+    moments   for each Adam that has stepped: first moment `[P]`, second moment `[P]`, steps
+    """
+
+    weights: Tensor
+    buffers: Tensors
+    moments: dict[str, tuple[Tensor, Tensor, Tensor]]
+
+
+class Snapshot(NamedTuple):
+    """A pair between two steps, copied; `histories` are those of all lanes, `[kept, C, S, S]` each."""
+
+    step: int
+    state: dict[str, Any]
+    generator: PlayerSnapshot
+    discriminator: PlayerSnapshot
+    average: Tensor
+    histories: list[Tensor]
+    taken: "torch.cuda.Event | None"
+
+
+@torch.no_grad()
+def take_snapshot(pair: Pair, step: int, tile_set_digest: str) -> Snapshot | None:
+    """What the checkpoint after `step` steps needs; every worker calls it, worker 0 gets it.
+
+    Args:
+        pair: after that step.
+        step: steps taken.
+        tile_set_digest: identity of the tile set.
+    """
+    filled = [lane.history.tiles[:step] for lane in pair.lanes]
+    histories = ranks.gather_lanes(filled, pair.config.train.lanes)
+    if histories is None:
+        return None
+    state = {
+        "format_version": FORMAT_VERSION,
+        "step": step,
+        "verdict": list(pair.verdict),
+        "tile_set": tile_set_digest,
+        "config_digest": pair.config.digest(),
+        "config": pair.config.model_dump(mode="json"),
+        "versions": versions(),
+    }
+    generator, discriminator = _copied(pair.generator), _copied(pair.discriminator)
+    average, histories = pair.average.clone(), [tiles.clone() for tiles in histories]
+    return Snapshot(step, state, generator, discriminator, average, histories, _now(pair.device))
+
+
+def write_snapshot(run: Store, pair: Pair, snapshot: Snapshot, averaged: Generator) -> str:
+    """Writes the checkpoint of a snapshot; COMPLETE last. May run beside the next steps. Returns its key in `run`.
+
+    Args:
+        run: the run's folder.
+        pair: whose snapshot it is; only its networks' shapes are looked at.
+        snapshot: see `take_snapshot`.
+        averaged: the averaged generator of the snapshot, with its own statistics.
+
+    Raises:
+        StoreError: the store does not take it.
+    """
+    key = f"{FOLDER}/{name_of(snapshot.step)}"
+    store = run.child(key)
+    with torch.no_grad(), beside_the_steps(snapshot):
+        digests = {}
+        for name, tensors in _files(pair, snapshot, averaged):
+            raw = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+            digests[name] = hashlib.sha256(raw).hexdigest()
+            store.write(name, raw)
+    text = json.dumps(snapshot.state | {"sha256": digests}, indent=2).encode()
+    store.write(STATE_NAME, text)
+    store.write(COMPLETE_NAME, hashlib.sha256(text).hexdigest().encode())
+    return key
+
+
+def remove_old(run: Store, keep: int, also: Collection[int] = ()) -> None:
+    """Removes all but the newest `keep` checkpoints and those of the steps `also`; COMPLETE goes first, so that none
+    is ever half there."""
+    for step in complete_steps(run)[:-keep]:
+        if step in also:
+            continue
+        folder = f"{FOLDER}/{name_of(step)}/"
+        run.delete(folder + COMPLETE_NAME)
+        for key, _ in run.list(folder):
+            run.delete(key)
+
+
+def beside_the_steps(snapshot: Snapshot) -> AbstractContextManager[Any]:
+    """On a GPU a stream of its own, which begins once the snapshot's copies are made: steps do not wait for it."""
+    if snapshot.taken is None:
+        return nullcontext()
+    stream = torch.cuda.Stream(snapshot.average.device)  # type: ignore[no-untyped-call]
+    stream.wait_event(snapshot.taken)
+    return torch.cuda.stream(stream)
+
+
+def _now(device: torch.device) -> "torch.cuda.Event | None":
+    if device.type != "cuda":
+        return None
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(device))
+    return event
+
+
+def _copied(player: Player) -> PlayerSnapshot:
+    states = {name: adam.state.get(player.weights, {}) for name, adam in player.adams.items()}
+    moments = {
+        name: (state["exp_avg"].clone(), state["exp_avg_sq"].clone(), state["step"].clone())
+        for name, state in states.items()
+        if state  # an Adam that never stepped has none
+    }
+    return PlayerSnapshot(player.weights.clone(), _buffers(player), moments)
+
+
+def _buffers(player: Player) -> Tensors:
+    set_running_statistics(player.network, player.running)
+    parameters = {name for name, _ in player.network.named_parameters()}
+    return {name: value.clone() for name, value in player.network.state_dict().items() if name not in parameters}
+
+
+def _files(pair: Pair, snapshot: Snapshot, averaged: Generator) -> Iterator[tuple[str, Tensors]]:
+    """File name and tensors, one file after the other."""
+    generator, discriminator = snapshot.generator, snapshot.discriminator
+    raw = _player_tensors(pair.generator, generator)
+    yield GENERATOR_NAME, _prefixed("raw", raw) | _prefixed("average", averaged.state_dict())
+    yield "discriminator.safetensors", _player_tensors(pair.discriminator, discriminator)
+    yield (
+        "optimizers.safetensors",
+        _moment_tensors(pair.generator, generator) | _moment_tensors(pair.discriminator, discriminator),
+    )
+    for lane, tiles in enumerate(snapshot.histories):
+        yield history_name(lane), {"tiles": tiles}
+
+
+def _player_tensors(player: Player, snapshot: PlayerSnapshot) -> Tensors:
+    return dict(named_views(player.network, snapshot.weights)) | snapshot.buffers
+
+
+def _moment_tensors(player: Player, snapshot: PlayerSnapshot) -> Tensors:
+    tensors: Tensors = {}
+    for adam, (first, second, steps) in snapshot.moments.items():
+        for moment, vector in (("exp_avg", first), ("exp_avg_sq", second)):
+            tensors |= {f"{adam}.{moment}.{name}": view for name, view in named_views(player.network, vector)}
+        tensors[f"{adam}.step"] = steps
+    return tensors
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}

@@ -1,0 +1,69 @@
+"""Checkpoints are written beside the steps, from a snapshot that the steps after it do not reach."""
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from satgan.errors import StoreError
+from satgan.gan.step import train_step
+from satgan.train.loop import train_loop
+from satgan.train.snapshot import write_snapshot
+from satgan.train.watch import Watch
+from tests.train.conftest import MakeConfig, run, weights_of
+
+PATIENCE_SECONDS = 60.0
+
+
+def test_steps_go_on_while_a_checkpoint_is_written(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first checkpoint (after step 5) is written only when step 8 was taken, and holds what step 5 left."""
+    ended = run(make_config(train={"name": "ended", "steps": 5}))
+    taken, eighth = 0, threading.Event()
+
+    def late(*given: Any) -> str:
+        assert eighth.wait(PATIENCE_SECONDS)
+        return write_snapshot(*given)
+
+    def counted(*given: Any) -> dict[str, float]:
+        nonlocal taken
+        taken += 1
+        if taken == 8:
+            eighth.set()
+        return train_step(*given)
+
+    monkeypatch.setattr("satgan.train.keeper.write_snapshot", late)
+    monkeypatch.setattr("satgan.train.loop.train_step", counted)
+    config = make_config(train={"keep_checkpoints": 9})
+    run(config)
+    checkpoint = Path(config.train.store) / "run" / "checkpoints" / "step-00000005"
+    assert weights_of(str(checkpoint)) == weights_of(ended.checkpoint)
+
+
+def test_a_checkpoint_is_told_when_it_is_whole(make_config: MakeConfig) -> None:
+    told: list[int] = []
+
+    def check(step: int, place: str, numbers: dict[str, float]) -> None:
+        assert (Path(place) / "COMPLETE").exists()
+        assert numbers["real_loss_before"] > 0
+        told.append(step)
+
+    train_loop(make_config(), Watch(progress=lambda progress: None, checkpoint=check))
+    assert told == [5, 10, 12]
+
+
+def test_a_checkpoint_that_fails_ends_the_run(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: Any) -> str:
+        raise StoreError("no space left", "make some")
+
+    monkeypatch.setattr("satgan.train.keeper.write_snapshot", full)
+    with pytest.raises(StoreError, match="no space left"):
+        run(make_config())
+
+
+def test_no_thread_is_left(make_config: MakeConfig) -> None:
+    before = {thread.name for thread in threading.enumerate()}
+    outcome = run(make_config())
+    assert {thread.name for thread in threading.enumerate()} <= before
+    shutil.rmtree(outcome.run)
