@@ -17,7 +17,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str:
-    """The commit of the source tree that runs, asked for once, `-dirty` with changes, or `unknown` outside a checkout."""
+    """The commit of the source tree (asked for once), `-dirty` with changes, or `unknown` outside a checkout."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return "unknown"
