@@ -11,7 +11,8 @@ SatganError                  exit status 1: the work failed
 │   ├── StoreUnreachable     no answer, or only failures, within the limits
 │   └── StoreFull            no space left
 ├── CorruptData              bytes that differ from their recorded digest
-└── Diverged                 a loss became infinite or not a number
+├── Diverged                 a loss became infinite or not a number
+└── Stopped                  at the user's word, everything saved    (exit status 130)
 """
 
 import difflib
@@ -85,6 +86,12 @@ class CorruptData(SatganError):
 
 class Diverged(SatganError):
     """A loss became infinite or not a number."""
+
+
+class Stopped(SatganError):
+    """A run was stopped at the user's word, after its checkpoint was written."""
+
+    exit_status = 130
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """The scripts as a user calls them."""
 
 import os
+import re
 import signal
 import subprocess
 from functools import partial
@@ -35,8 +36,9 @@ def test_scripts_train_makes_tiles_trains_and_says_where_things_lie(tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "1"])
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path, workers: str) -> None:
-    """Whoever computes: one message, status 130."""
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_saves_and_stops(tmp_path: Path, workers: str, word: signal.Signals) -> None:
+    """Whoever computes: a checkpoint after the step, one message, status 130."""
     command = [str(ROOT / ".venv" / "bin" / "satgan"), "train", "--workers", workers, "--store", str(tmp_path)]
     command += ["--train.steps", "100000", "--train.checkpoint-steps", "10"]
     # Tests that run in the background of a shell inherit an ignored SIGINT.
@@ -46,10 +48,14 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, workers: str) -> None:
     for line in running.stderr:
         if line.startswith("step 10/"):
             break
-    running.send_signal(signal.SIGINT)
+    running.send_signal(word)
     told = running.communicate(timeout=60)[1]
     assert running.returncode == 130, told
-    assert "the same command goes on from the last checkpoint" in told
+    found = re.search(r"stopped after step (\d+) of 100000; (.*) is whole", told)
+    assert found, told
+    assert Path(found[2]).name == f"step-{int(found[1]):08d}"
+    assert (Path(found[2]) / "COMPLETE").exists()
+    assert "the same command goes on from there" in told
     assert "Traceback" not in told
 
 

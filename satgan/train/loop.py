@@ -6,7 +6,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from satgan.config import Config
-from satgan.errors import StoreError
+from satgan.errors import Stopped, StoreError
 from satgan.gan.lane import Lane
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
@@ -24,6 +24,9 @@ from satgan.train.watch import Watch
 
 SPEED_STEPS = 100
 """Steps over which tiles per second are averaged."""
+
+STOP_STEPS = 10
+"""Several workers agree every so many steps whether to stop; one alone looks after each."""
 
 
 class Outcome(NamedTuple):
@@ -48,6 +51,9 @@ def train_loop(config: Config, watch: Watch) -> Outcome | None:
 
     Returns:
         On worker 0 the outcome, on others None.
+
+    Raises:
+        Stopped: as `watch` wished, after the checkpoint.
     """
     return _Run(config, watch).go()
 
@@ -111,9 +117,12 @@ class _Run:
             for batch in islice(stream, train.steps - self.start_step):
                 step = batch.step
                 numbers = self._step(batch, journal, clock, stream)
-                if (step + 1) % train.checkpoint_steps == 0 or step + 1 == train.steps:
+                stopping = self._stopping(step + 1)
+                if (step + 1) % train.checkpoint_steps == 0 or step + 1 == train.steps or stopping:
                     self.keeper.keep(step + 1, numbers, journal)
                     self._show(step + 1, numbers, clock, at_checkpoint=True)
+                if stopping:
+                    self._stop(step + 1, journal)
             self.keeper.settle()
             return self._end(journal, clock, stream)
 
@@ -135,6 +144,27 @@ class _Run:
         if (step + 1) % min(self.train.log_steps, 10) == 0:
             self._show(step + 1, numbers, clock)
         return numbers
+
+    def _stopping(self, step: int) -> bool:
+        """Whether all workers save and stop after `step` steps."""
+        if ranks.world_size() > 1 and step % STOP_STEPS:
+            return False
+        return step < self.train.steps and ranks.first_says(self.first and self.watch.stop())
+
+    def _stop(self, step: int, journal: Journal | None) -> None:
+        """Ends a run whose last checkpoint is being written.
+
+        Raises:
+            Stopped: always.
+        """
+        if journal:
+            journal.event(step, "stop")
+        self.keeper.settle()
+        if journal:
+            journal.publish()
+        checkpoint = self.folder.place(f"{FOLDER}/{name_of(step)}")
+        found = f"stopped after step {step} of {self.train.steps}; {checkpoint} is whole"
+        raise Stopped(found, "the same command goes on from there")
 
     def _begin(self, lane: Lane, batch: Batch) -> None:
         lane.begin(*self.feed.inputs(batch, self.pair.lanes.index(lane)))

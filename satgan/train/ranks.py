@@ -93,6 +93,11 @@ def from_first(text: str) -> str:
     return bytes(raw.cpu().numpy()).decode()
 
 
+def first_says(yes: bool) -> bool:
+    """Whether worker 0 says yes, on every worker."""
+    return from_first("yes" if yes else "no") == "yes"
+
+
 def workers_on_this_machine() -> int:
     """Workers that share this machine's cores; launchers say it in LOCAL_WORLD_SIZE."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if _grouped() else 1

@@ -21,6 +21,7 @@ from satgan.tiles.store import S3Store, open_store
 from satgan.train.device import cores
 from satgan.train.loop import Outcome, train_loop
 from satgan.train.progress import Progress
+from satgan.train.stop import StopSignals
 from satgan.train.watch import Watch
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ RAY_FOLDER = ".ray"
 
 
 class Noticeboard:
-    """A small actor on which worker 0 pins the newest progress, and from which the driver reads it."""
+    """A small actor on which worker 0 pins the newest progress, and from which the driver reads it; and the driver
+    pins there that the run is to stop."""
 
     def __init__(self) -> None:
         self._newest: Progress | None = None
+        self._stop = False
 
     def pin(self, progress: Progress) -> None:
         """Worker 0 tells how far it is. A checkpoint's line is not lost behind the next one."""
@@ -51,6 +54,14 @@ class Noticeboard:
         """The newest progress that was not taken yet."""
         newest, self._newest = self._newest, None
         return newest
+
+    def stop(self) -> None:
+        """The driver wishes the run to save and stop."""
+        self._stop = True
+
+    def stopping(self) -> bool:
+        """Whether it does."""
+        return self._stop
 
 
 class _Trainer(TorchTrainer):
@@ -64,8 +75,22 @@ def worker(about: dict[str, Any]) -> Any:
     """What every worker runs; its arguments travelled as plain values."""
     config, board = Config.model_validate(about["config"]), about["board"]
     report = _reporter()
-    outcome = train_loop(config, Watch(progress=board.pin.remote, checkpoint=report))
+    outcome = train_loop(config, Watch(progress=board.pin.remote, checkpoint=report, stop=_stop_asker(board)))
     return tuple(outcome) if outcome else None
+
+
+def _stop_asker(board: Any) -> Callable[[], bool]:
+    """Asks the board without waiting for it: an answer is used by a later call."""
+    asked: list[Any] = []
+
+    def stop() -> bool:
+        if not asked:
+            asked.append(board.stopping.remote())
+        if not ray.wait(asked, timeout=0)[0]:
+            return False
+        return bool(ray.get(asked.pop()))
+
+    return stop
 
 
 def _reporter() -> Callable[[int, str, dict[str, float]], None]:
@@ -87,6 +112,7 @@ def launch(config: Config, show: Callable[[Progress], None]) -> Outcome:
         show: called in this process with the newest progress.
 
     Raises:
+        Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
         SatganError: what a worker raised, as it was.
     """
     workers = config.train.workers
@@ -100,7 +126,7 @@ def launch(config: Config, show: Callable[[Progress], None]) -> Outcome:
             run_config=_run_config(config),
             torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
         )
-        with _watching(board, show):
+        with StopSignals() as signals, _watching(board, show, signals):
             try:
                 result: Any = trainer.fit()
             except ray.train.WorkerGroupError as error:
@@ -157,13 +183,15 @@ def _check_reachable(address: str) -> None:
 
 
 @contextmanager
-def _watching(board: Any, show: Callable[[Progress], None]) -> Iterator[None]:
-    """Shows the newest progress until the block ends."""
+def _watching(board: Any, show: Callable[[Progress], None], signals: StopSignals) -> Iterator[None]:
+    """Shows the newest progress until the block ends, and passes the wish to stop on."""
     ended = threading.Event()
 
     def look() -> None:
         while not ended.wait(POLL_SECONDS):
             _show_newest(board, show)
+            if signals.wished:
+                board.stop.remote()
 
     watcher = threading.Thread(target=look, name="progress", daemon=True)
     watcher.start()

@@ -16,6 +16,7 @@ from satgan.train.checkpoint import complete_steps
 from satgan.train.loop import Outcome, finished_outcome, train_loop
 from satgan.train.progress import Progress
 from satgan.train.run_folder import CONFIG_NAME, RunFolder, check_same_run
+from satgan.train.stop import StopSignals
 from satgan.train.watch import Watch
 
 LOCAL_TILES = Path("runs") / "tiles"
@@ -57,9 +58,14 @@ def start(config: Config, show: Callable[[Progress], None]) -> Outcome:
     Args:
         config: as `prepare` gave it.
         show: called with the newest progress.
+
+    Raises:
+        Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
     """
     if config.train.workers == 0:
-        outcome = train_loop(config, Watch(progress=show, checkpoint=lambda step, url, numbers: None))
+        with StopSignals() as signals:
+            watch = Watch(show, checkpoint=lambda step, url, numbers: None, stop=lambda: signals.wished)
+            outcome = train_loop(config, watch)
         assert outcome is not None
         return outcome
     from satgan.train.ray_job import launch

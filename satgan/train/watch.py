@@ -1,4 +1,4 @@
-"""Who is told while a run goes on."""
+"""Who is told while a run goes on, and who may stop it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,8 +7,9 @@ from satgan.train.progress import Progress
 
 
 class Watch(NamedTuple):
-    """Two listeners. Every worker calls `checkpoint` (step, place, numbers) for each one that is whole; worker 0 alone
-    calls `progress`."""
+    """Two listeners and a wish. Every worker calls `checkpoint` (step, place, numbers) for each one that is whole;
+    worker 0 alone calls `progress`, and `stop` between steps: whether to save and stop."""
 
     progress: Callable[[Progress], None]
     checkpoint: Callable[[int, str, dict[str, float]], None]
+    stop: Callable[[], bool] = lambda: False

@@ -1,18 +1,20 @@
 """Checkpoints are written beside the steps, from a snapshot that the steps after it do not reach."""
 
 import shutil
+import signal
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from satgan.errors import StoreError
+from satgan.errors import Stopped, StoreError
 from satgan.gan.step import train_step
 from satgan.train.loop import train_loop
 from satgan.train.snapshot import write_snapshot
+from satgan.train.stop import StopSignals
 from satgan.train.watch import Watch
-from tests.train.conftest import MakeConfig, run, weights_of
+from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
 
 PATIENCE_SECONDS = 60.0
 
@@ -67,3 +69,28 @@ def test_no_thread_is_left(make_config: MakeConfig) -> None:
     outcome = run(make_config())
     assert {thread.name for thread in threading.enumerate()} <= before
     shutil.rmtree(outcome.run)
+
+
+@pytest.mark.parametrize("step", [1, 5, 11])
+def test_a_run_that_is_stopped_saves_and_goes_on_to_the_same_bits(make_config: MakeConfig, step: int) -> None:
+    whole = run(make_config(train={"name": "whole"}))
+    config = make_config()
+    asked = iter(range(1, 13))
+    watch = Watch(progress=lambda progress: None, checkpoint=lambda *told: None, stop=lambda: next(asked) == step)
+    with pytest.raises(Stopped, match=f"after step {step} of 12"):
+        train_loop(config, watch)
+    assert (Path(config.train.store) / "run" / "checkpoints" / f"step-{step:08d}" / "COMPLETE").exists()
+    resumed = run(config)
+    assert weights_of(resumed.checkpoint) == weights_of(whole.checkpoint)
+    assert journal_numbers(resumed.run) == journal_numbers(whole.run)
+
+
+def test_the_second_signal_stops_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with StopSignals() as signals:
+        signal.raise_signal(signal.SIGTERM)
+        assert signals.wished
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "once more to stop at once" in capsys.readouterr().err

@@ -1,0 +1,37 @@
+"""Stopping at the user's word: the first Ctrl-C or SIGTERM saves and stops, the second stops at once."""
+
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopSignals:
+    """Listens to SIGINT and SIGTERM for the time of a `with` block; in other threads than the main one to nothing.
+
+    The first signal sets `wished`; the second raises KeyboardInterrupt in the main thread.
+    """
+
+    def __init__(self) -> None:
+        self.wished = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopSignals":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._heard) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        if self.wished:
+            raise KeyboardInterrupt
+        self.wished = True
+        print("\nsaving, then stopping; once more to stop at once …", file=sys.stderr, flush=True)
