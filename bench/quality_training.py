@@ -1,0 +1,45 @@
+"""One training of `scripts/bench quality`, in a process of its own: what it costs in CPU seconds, up to which step.
+
+python -m bench.quality_training STORE NAME VARIANT SET SEED STEPS CHECKPOINT_STEPS
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.quality_variants import VARIANTS
+from satgan.config import load_config
+from satgan.train.loop import train_loop
+from satgan.train.progress import Progress
+from satgan.train.start import prepare
+from satgan.train.watch import Watch
+
+COST_NAME = "cpu_seconds.json"
+
+
+def main(words: Sequence[str]) -> None:
+    """Trains and writes `cpu_seconds.json` beside the checkpoints: CPU seconds since the first step, by step."""
+    store, name, variant, tiles, seed, steps, checkpoint_steps = words
+    layer = {
+        "tiles": {"source": tiles},
+        "train": {
+            "store": store, "name": name, "seed": int(seed), "steps": int(steps), "workers": 0,
+            "threads_per_lane": 1, "checkpoint_steps": int(checkpoint_steps), "keep_checkpoints": int(steps),
+            "log_steps": int(checkpoint_steps), "film_steps": int(checkpoint_steps),
+        },
+    }  # fmt: skip
+    config, start_step = prepare(load_config("demo", VARIANTS[variant].options, layer), lambda text: None)
+    assert start_step == 0, "a training that was cut short is begun anew, or its CPU seconds would be wrong"
+    start, cost = time.process_time(), {0: 0.0}
+
+    def noted(progress: Progress) -> None:
+        cost[progress.step] = time.process_time() - start
+
+    train_loop(config, Watch(progress=noted, checkpoint=lambda *told: None))
+    Path(store, name, COST_NAME).write_text(json.dumps(cost))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
