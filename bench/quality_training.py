@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.quality_variants import VARIANTS
+from bench.quality_variants import VARIANTS, Layers
 from satgan.config import load_config
 from satgan.train.loop import train_loop
 from satgan.train.progress import Progress
@@ -22,7 +22,7 @@ COST_NAME = "cpu_seconds.json"
 def main(words: Sequence[str]) -> None:
     """Trains and writes `cpu_seconds.json` beside the checkpoints: CPU seconds since the first step, by step."""
     store, name, variant, tiles, seed, steps, checkpoint_steps = words
-    layer = {
+    layer: Layers = {
         "tiles": {"source": tiles},
         "train": {
             "store": store, "name": name, "seed": int(seed), "steps": int(steps), "workers": 0,
