@@ -9,7 +9,7 @@ from satgan.config import Config, load_config
 from satgan.gan.networks import Discriminator, Generator
 from satgan.gan.normalization import BatchNorm
 
-SMALL = {"filters": (32, 16, 8, 8), "noise_size": 16, "size": 32, "dense_head": (16,)}
+SMALL = {"filters": (32, 16, 8), "smoothing_layers": 1, "noise_size": 16, "size": 32, "dense_head": (16,)}
 """Networks for a check of a second: three doublings and a smoothing layer."""
 
 Weighted = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from satgan.config import Config, GanConfig
+from satgan.config import Config
 from satgan.gan.networks import ladder
+from satgan.groups import GanConfig
 
 
 class Losses(NamedTuple):
@@ -102,11 +103,14 @@ def plain_discriminator(config: GanConfig) -> nn.Sequential:
         )  # fmt: skip
         if number:
             layers.append(nn.BatchNorm2d(rung.deep_filters, affine=config.affine_norm))
-        layers.append(nn.LeakyReLU(config.leak, inplace=True))
+        layers.append(nn.LeakyReLU(config.discriminator_leak, inplace=True))
     layers.append(nn.Flatten())
     widths = (config.filters[0] * config.stem**2, *config.dense_head, 1)
     for inputs, outputs in pairwise(widths):
-        layers += [nn.Linear(inputs, outputs, bias=config.biases), nn.LeakyReLU(config.leak, inplace=True)]
+        layers += [
+            nn.Linear(inputs, outputs, bias=config.biases),
+            nn.LeakyReLU(config.discriminator_leak, inplace=True),
+        ]
     return nn.Sequential(*layers[:-1])
 
 

@@ -130,7 +130,7 @@ def _dry_run(config: Any, need: dict[str, Any], as_json: bool) -> None:
         print(json.dumps({"config": tree, "needs": need}, indent=2))
     else:
         print(yaml.safe_dump(tree, sort_keys=False))
-        print(_heading(need))
+        print("\n".join([_heading(need), *need["notes"]]))
 
 
 def _heading(need: dict[str, Any]) -> str:

@@ -5,23 +5,24 @@ from typing import Any
 NETWORKS: dict[str, dict[str, Any]] = {
     # The article's own pair, solved from its published parameter counts 19,154,627 and 19,616,609 (S25).
     "article": {
-        "size": 64, "channels": 3, "noise_size": 100, "stem": 4, "filters": (1024, 512, 256, 128, 64, 64),
-        "kernel_size": 5, "biases": True, "affine_norm": False, "dense_head": (128, 16),
+        "size": 64, "channels": 3, "noise_size": 100, "stem": 4, "kernel_size": 5,
+        "filters": (1024, 512, 256, 128), "smoothing_layers": 2, "biases": True, "affine_norm": False,
+        "dense_head": (128, 16),
     },
     # The DCGAN paper's (arXiv 1511.06434) as pytorch/examples builds it: 3,576,704 and 2,765,568 parameters.
     "dcgan": {
-        "size": 64, "channels": 3, "noise_size": 100, "stem": 4, "filters": (512, 256, 128, 64),
-        "kernel_size": 4, "biases": False, "affine_norm": True, "dense_head": (),
+        "size": 64, "channels": 3, "noise_size": 100, "stem": 4, "kernel_size": 4,
+        "filters": (512, 256, 128, 64), "smoothing_layers": 0, "biases": False, "affine_norm": True, "dense_head": (),
     },
     # The first article's handwritten digits: 32 > 16 > 8 > 1 (G02, G05). The dense layer mirrors the projection (S37).
     "digits": {
-        "size": 28, "channels": 1, "noise_size": 100, "stem": 7, "filters": (32, 16, 8),
-        "kernel_size": 5, "biases": False, "affine_norm": True, "dense_head": (100,),
+        "size": 28, "channels": 1, "noise_size": 100, "stem": 7, "kernel_size": 5,
+        "filters": (32, 16), "smoothing_layers": 1, "biases": False, "affine_norm": True, "dense_head": (100,),
     },
     # Narrow enough for two CPU cores; the short noise keeps the projection, and so the pair, in balance (S37).
     "demo": {
-        "size": 64, "channels": 3, "noise_size": 32, "stem": 4, "filters": (192, 96, 48, 24),
-        "kernel_size": 4, "biases": False, "affine_norm": True, "dense_head": (),
+        "size": 64, "channels": 3, "noise_size": 32, "stem": 4, "kernel_size": 4,
+        "filters": (192, 96, 48, 24), "smoothing_layers": 0, "biases": False, "affine_norm": True, "dense_head": (),
     },
 }  # fmt: skip
 

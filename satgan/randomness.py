@@ -26,6 +26,10 @@ class Purpose(IntEnum):
     GRID = 11
     RECALIBRATION = 12
     SAMPLE = 13
+    REFERENCE_NOISE = 14
+    REFERENCE_TILES = 15
+    INSTANCE_NOISE = 16
+    DIFFERENTIABLE_AUGMENTATION = 17
 
 
 def generator(seed: int, purpose: Purpose, step: int = 0, lane: int = 0, part: int = 0) -> np.random.Generator:

@@ -1,12 +1,14 @@
 """The config tree: layers, presets, refusals."""
 
+import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from satgan.config import FREE_OPTIONS, Config, load_config
 from satgan.errors import ConfigError
-from satgan.presets import PRESETS
+from satgan.presets import NETWORKS, PRESETS
 
 
 def test_later_layers_win() -> None:
@@ -22,17 +24,100 @@ def test_networks_of_another_preset_replace_the_whole_group() -> None:
 
 def test_a_saved_config_loads_as_it_was() -> None:
     for preset in PRESETS:
-        config = load_config(preset, {"gan": {"filters": "96,48,24,12"}})
+        config = load_config(preset, {"gan": {"noise_size": 50}, "train": {"lane_batch": 100}})
         assert load_config(config.gan.preset, config.model_dump(mode="json")) == config
 
 
-def test_article_is_the_articles() -> None:
-    config = load_config("article")
-    assert (config.train.lane_batch, config.train.lanes, config.train.steps, config.train.seed) == (64, 1, 20_000, 1234)
-    recipe = config.recipe
-    assert (recipe.generator_learning_rate, recipe.discriminator_learning_rate) == (2e-4, 1.5e-4)
-    assert (recipe.generator_l2, recipe.discriminator_l2, recipe.beta1) == (1e-4, 1e-4, 0.5)
-    assert (config.train.film_steps, config.train.checkpoint_steps, recipe.history_share) == (10, 500, 0.3)
+ARTICLE: dict[str, object] = {
+    "gan.size": 64,  # S31: "Image Resolution = 64 x 64"
+    "gan.channels": 3,
+    "train.lanes": 1,
+    "train.lane_batch": 64,  # S31: "Mini Batch size = 64"
+    "recipe.generator_learning_rate": 2e-4,  # S31: "Generator Learning Rate = 0.0002"
+    "recipe.discriminator_learning_rate": 1.5e-4,  # S31: "Discriminator Learning Rate = 0.00015"
+    "recipe.generator_l2": 1e-4,  # S25: "Generator Regularizer Scaling Constant = 0.0001"
+    "recipe.discriminator_l2": 1e-4,  # S25: "Discriminator Regularizer Scaling Constant = 0.0001"
+    "recipe.beta1": 0.5,  # S39: beta1 of Adam is set to 0.5
+    "train.steps": 20_000,  # S30: 20,000 iterations are common
+    "train.film_steps": 10,  # S10: a picture every 10 iterations
+    "train.checkpoint_steps": 500,  # S09: a checkpoint every 500 iterations
+    "train.seed": 1234,  # S06
+    "recipe.history_share": 0.3,  # S33: history in 30 % of the main loop
+    "recipe.path_threshold": 0.5,  # S39: path A when 50 % of one kind are misjudged
+    "recipe.generator_updates": 2,  # S37: the generator is always trained twice
+    "gan.kernel_size": 5,  # S19, S20: 5×5 filters
+    "gan.filters": (1024, 512, 256, 128),  # S20: from 1024 filters at 4×4, halved as resolution doubles
+    "gan.stem": 4,
+    "gan.smoothing_layers": 2,  # S27: the 1×1-stride layers before tanh; six deconvolutions, gb1 to gb6
+    "gan.generator_leak": 0.0,  # S22: those who succeeded in the end never used it
+    "gan.discriminator_leak": 0.2,
+    "gan.generator_norm": "batch",  # S23
+    "gan.discriminator_norm": "batch",
+    # What the article knows nothing of is off.
+    "recipe.real_target": 1.0,
+    "recipe.instance_noise": 0.0,
+    "recipe.differentiable_augmentation": (),
+}
+"""The second article's set-up, each number with its rule; tests/gan/test_networks.py has its parameter counts (S25)."""
+
+
+@pytest.mark.parametrize("path", ARTICLE)
+def test_article_is_the_articles(path: str) -> None:
+    group, field = path.split(".")
+    assert getattr(getattr(load_config("article"), group), field) == ARTICLE[path]
+
+
+def rates(*layers: dict[str, Any], preset: str = "article") -> tuple[float, float]:
+    """The generator's rate and the discriminator's."""
+    recipe = load_config(preset, *layers).recipe
+    return recipe.generator_learning_rate, recipe.discriminator_learning_rate
+
+
+def test_rates_follow_the_global_batch_by_the_power_law() -> None:
+    """S31: through the article's two points, straight on logarithmic scales, never above 1e-3."""
+    batches = (8, 64, 128, 256, 512, 4096)
+    found = {batch: rates({"train": {"lanes": batch // 8, "lane_batch": 8}}) for batch in batches}
+    assert (found[64], found[512], found[4096]) == ((2e-4, 1.5e-4), (1e-3, 1e-3), (1e-3, 1e-3))
+    for one, other in ((8, 64), (64, 128), (128, 256), (256, 512)):
+        for network, at_64 in enumerate((2e-4, 1.5e-4)):
+            slope = math.log(found[other][network] / found[one][network]) / math.log(other / one)
+            assert slope == pytest.approx(math.log(1e-3 / at_64) / math.log(8), rel=1e-4)
+    assert rates({"train": {"lanes": 4, "lane_batch": 32}}) == found[128]
+
+
+def test_rates_that_are_given_stay_and_none_means_the_law() -> None:
+    assert rates({"recipe": {"generator_learning_rate": 3e-4}, "train": {"lanes": 8}}) == (3e-4, 1e-3)
+    assert rates({"train": {"lanes": 8}}, preset="demo") == (1e-3, 1e-3)
+    given = {"generator_learning_rate": None, "discriminator_learning_rate": "none"}
+    assert rates({"recipe": given}, preset="demo") == (2e-4, 1.5e-4)
+    config = load_config("article", {"train": {"lanes": 4}})
+    again = load_config("article", config.model_dump(mode="json"), {"train": {"lane_batch": 8}})
+    assert again.recipe == config.recipe, "a recorded config keeps its numbers"
+
+
+def filters(preset: str, **gan: Any) -> tuple[int, ...]:
+    """The generator's filters."""
+    return load_config(preset, {"gan": gan}).gan.filters
+
+
+def test_filters_follow_the_kernels_area() -> None:
+    """S20: 1024 filters of 5×5 are 4096 of 11×11; the halving ladder stays one, and given filters stay."""
+    assert filters("article", kernel_size=11) == (4096, 2048, 1024, 512)
+    assert filters("article", kernel_size=5) == (1024, 512, 256, 128)
+    first = [filters("article", kernel_size=kernel)[0] for kernel in range(3, 12)]
+    assert first == sorted(first)
+    for kernel, found in zip(range(3, 12), first, strict=True):
+        assert 2**-0.5 <= found / (1024 * kernel**2 / 25) <= 2**0.5, kernel
+    assert filters("article", kernel_size=11, filters="64,32,16,8") == (64, 32, 16, 8)
+
+
+def test_filters_follow_the_size() -> None:
+    for size, stem in ((32, 4), (64, 4), (128, 4), (256, 4), (28, 7), (56, 7), (112, 7)):
+        for preset in NETWORKS:
+            found = filters(preset, size=size, stem=stem)
+            assert len(found) == load_config(preset, {"gan": {"size": size, "stem": stem}}).gan.doublings
+            assert found[0] == NETWORKS[preset]["filters"][0]
+            assert all(deep // 2 == shallow for deep, shallow in pairwise(found))
 
 
 @pytest.mark.parametrize(
@@ -40,13 +125,24 @@ def test_article_is_the_articles() -> None:
     [
         ({"gan": {"size": 70}}, "70"),
         ({"gan": {"size": 4}}, "4"),
-        ({"gan": {"filters": "8,8"}}, "doublings"),
+        ({"gan": {"size": 56}}, "--gan.stem 7"),
+        ({"gan": {"filters": "8,8"}}, "such as 8,8,4,2"),
+        ({"gan": {"filters": "64,32,16,8", "size": 128}}, "such as 64,32,16,8,4"),
+        ({"gan": {"smoothing_layers": -1}}, "smoothing_layers"),
+        ({"gan": {"generator_norm": "layer"}}, "'batch' or 'virtual'"),
+        ({"gan": {"virtual_batch": 1}}, "virtual_batch"),
         ({"gan": {"filters": "8,x,8,8"}}, "x"),
         ({"gan": {"channels": 17}}, "17"),
         ({"gan": {"preset": "artcle"}}, "did you mean article"),
         ({"recipe": {"beta1": 1.5}}, "beta1"),
-        ({"recipe": {"generator_learning_rate": 0}}, "generator_learning_rate"),
-        ({"recipe": {"history_share": 1.2}}, "history_share"),
+        ({"recipe": {"generator_learning_rate": 0}}, "generator_learning_rate = 0: Input should be greater than 0"),
+        ({"recipe": {"discriminator_learning_rate": -1e-4}}, "discriminator_learning_rate = -0.0001"),
+        ({"recipe": {"history_share": 1.2}}, "history_share = 1.2: Input should be less than or equal to 1"),
+        ({"recipe": {"history_share": -0.1}}, "history_share = -0.1: Input should be greater than or equal to 0"),
+        ({"recipe": {"real_target": 0.5}}, "real_target"),
+        ({"recipe": {"instance_noise": -1}}, "instance_noise"),
+        ({"recipe": {"instance_noise_steps": 0}}, "instance_noise_steps"),
+        ({"recipe": {"differentiable_augmentation": "color,flip"}}, "flip"),
         ({"train": {"workers": 3}}, "2 lane(s)"),
         ({"train": {"lane": 3}}, "did you mean lanes"),
         ({"train": {"name": "../up"}}, "name"),

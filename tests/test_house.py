@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    ("errors", "randomness", "provenance", "presets"),
+    ("errors", "randomness", "provenance", "presets", "scaling"),
+    ("groups",),
     ("config",),
     ("tiles", "gan"),
     ("judge", "doctor", "pictures"),

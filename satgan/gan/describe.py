@@ -2,10 +2,13 @@
 
 from typing import Any, NamedTuple
 
-from satgan.config import Config, GanConfig
+from satgan.config import Config
 from satgan.gan.history import history_slots
 from satgan.gan.networks import Discriminator, Generator, ladder
 from satgan.gan.weights import parameter_count
+from satgan.groups import GanConfig
+from satgan.presets import NETWORKS
+from satgan.scaling import RATES_AT_64, filters_for, kernel_factor, learning_rate
 
 BYTES_PER_NUMBER = 4
 
@@ -30,9 +33,10 @@ def generator_layers(config: GanConfig) -> list[Layer]:
             config.noise_size * stem_maps + norm * config.filters[0], 2 * config.noise_size * stem_maps,
         )
     ]  # fmt: skip
-    for number, rung in enumerate(ladder(config)):
+    rungs = ladder(config)
+    for number, rung in enumerate(rungs):
         weights = rung.kernel_size**2 * rung.deep_filters * rung.shallow_filters
-        last = number == len(config.filters) - 1
+        last = number == len(rungs) - 1
         extra = (config.biases + (0 if last else norm)) * rung.shallow_filters
         kind = f"{rung.kernel_size}×{rung.kernel_size} transposed, stride {rung.stride}"
         flops = 2 * weights * rung.small**2
@@ -67,15 +71,22 @@ def step_flops(config: Config) -> int:
 
     A backward pass costs twice its forward pass, once where only weights or only inputs need gradients: the tiles
     need none when the discriminator learns, its weights none when the generator does. Generator updates beyond the
-    first make new fakes; the first uses those of the discriminator's update.
+    first make new fakes; the first uses those of the discriminator's update. Virtual batch norm's reference batch
+    passes with each batch.
     """
-    generator = sum(layer.flops for layer in generator_layers(config.gan))
+    generator = sum(layer.flops for layer in generator_layers(config.gan)) * _passing(config, "generator")
     first, *others = (layer.flops for layer in discriminator_layers(config.gan))
-    discriminator = first + sum(others)
+    discriminator = (first + sum(others)) * _passing(config, "discriminator")
     updates, history = config.recipe.generator_updates, config.recipe.history_share
     learning = (2 + history) * (3 * discriminator - first)
     fooling = updates * (3 * generator + 2 * discriminator)
     return round(learning + fooling)
+
+
+def _passing(config: Config, network: str) -> float:
+    """Maps that pass through a network for each tile: 1, and its part of virtual batch norm's reference batch."""
+    virtual = getattr(config.gan, f"{network}_norm") == "virtual"
+    return 1 + config.gan.virtual_batch / config.train.lane_batch if virtual else 1
 
 
 def memory_bytes(config: Config) -> dict[str, int]:
@@ -85,13 +96,14 @@ def memory_bytes(config: Config) -> dict[str, int]:
     tile = config.gan.channels * config.gan.size**2
     number = 2 if config.train.precision == "bfloat16" else BYTES_PER_NUMBER
     maps = sum(rung.deep_filters * rung.small**2 + rung.shallow_filters * rung.large**2 for rung in ladder(config.gan))
+    passing = sum(_passing(config, network) for network in ("generator", "discriminator"))
     return {
         "weights": BYTES_PER_NUMBER * (2 * generator + discriminator),
         "gradients": BYTES_PER_NUMBER * (generator + discriminator),
         "Adam moments": BYTES_PER_NUMBER * 2 * (generator + 3 * discriminator),
         "history": number * tile * history_slots(config),
         # Each map is kept before and after its norm, in the generator and in the discriminator.
-        "activations": 4 * number * maps * config.train.lane_batch,
+        "activations": round(2 * passing * number * maps * config.train.lane_batch),
     }
 
 
@@ -112,7 +124,25 @@ def describe(config: Config) -> dict[str, Any]:
     memory = memory_bytes(config)
     described["step_flops_per_tile"] = step_flops(config)
     described["memory_bytes"] = memory | {"total": sum(memory.values())}
+    described["notes"] = notes(config)
     return described
+
+
+def notes(config: Config) -> list[str]:
+    """What follows from other options, or departs from what would follow (S20, S31)."""
+    batch, gan = config.train.lanes * config.train.lane_batch, config.gan
+    told = []
+    for name in RATES_AT_64:
+        rate, law = getattr(config.recipe, name), learning_rate(name, batch)
+        origin = f"as the law has it for a global batch of {batch}" if rate == law else f"given; by the law {law:g}"
+        told.append(f"{name.replace('_', ' ')} {rate:g}: {origin} (S31)")
+    networks = NETWORKS[gan.preset]
+    factor = kernel_factor(gan.kernel_size, networks["kernel_size"])
+    followed = filters_for(networks["filters"], networks["kernel_size"], gan.kernel_size, gan.doublings)
+    if factor != 1 and gan.filters == followed:
+        kernel = f"{gan.kernel_size}×{gan.kernel_size} instead of {networks['kernel_size']}×{networks['kernel_size']}"
+        told.append(f"filters {','.join(map(str, gan.filters))}: {factor:g} times the preset's, for {kernel} (S20)")
+    return told
 
 
 def _shape(filters: int, size: int) -> str:
@@ -135,4 +165,5 @@ def table(described: dict[str, Any]) -> str:
     lines.append(f"one step of the recipe: {described['step_flops_per_tile'] / 1e6:,.0f} MFLOP per real tile")
     lines.append("memory of a worker with one lane while training (activations are an estimate):")
     lines += [f"  {name:<14} {size / 1e6:>10,.1f} MB" for name, size in described["memory_bytes"].items()]
+    lines += described["notes"]
     return "\n".join(lines)

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.autograd import backward
 
 from satgan.config import Config
+from satgan.gan.augment import augment
 from satgan.gan.history import History, history_slots
 from satgan.gan.losses import called_fake_loss, called_real_loss
 from satgan.gan.networks import Discriminator, Generator
-from satgan.gan.noise import Draws
+from satgan.gan.noise import Draws, Shown
 from satgan.gan.normalization import batch_statistics, statistics_size
 from satgan.gan.weights import bind_gradient, parameter_count
 
@@ -65,7 +66,7 @@ class Lane:
         self, config: Config, number: int, generator: Generator, discriminator: Discriminator,
         device: torch.device, dtype: torch.dtype,
     ) -> None:  # fmt: skip
-        self.number, self.device, self.dtype = number, device, dtype
+        self.number, self.device, self.dtype, self.recipe = number, device, dtype, config.recipe
         self.generator, self.discriminator = generator, discriminator
         self.to_generator, self.to_discriminator = Message(generator), Message(discriminator)
         shape = (config.gan.channels, config.gan.size, config.gan.size)
@@ -103,7 +104,8 @@ class Lane:
         message = self.to_discriminator
         message.vector.zero_()
         with self._computing():
-            loss = called_fake_loss(self.discriminator(self.history.pick(self.draws.history_pick)))
+            past = self.history.pick(self.draws.history_pick)
+            loss = called_fake_loss(self._judge(past, Shown.HISTORY))
         message.set_figure("history_loss", loss)
         backward(loss)
 
@@ -114,7 +116,7 @@ class Lane:
         with frozen(self.discriminator):
             with self._computing():
                 fakes = self.fakes if turn == 0 else self.generator(self.draws.noise[turn])
-                loss = called_real_loss(self.discriminator(fakes))
+                loss = called_real_loss(self._judge(fakes, Shown.FOOLING + turn))
             backward(loss)
         message.set_figure("generator_loss", loss)
         message.statistics.copy_(batch_statistics(self.generator))
@@ -130,9 +132,10 @@ class Lane:
         """The losses after the step's updates, on the step's own tiles and noise (S15): figures `[F]`."""
         figures = torch.zeros(len(FIGURES), device=self.device)
         with self._computing():
-            fake_logits = self.discriminator(self.generator(self.draws.noise[0]))
+            fake_logits = self._judge(self.generator(self.draws.noise[0]), Shown.FAKE)
+            real_logits = self._judge(self.reals, Shown.REAL)
             values = {
-                "real_loss": called_real_loss(self.discriminator(self.reals)),
+                "real_loss": called_real_loss(real_logits, self.recipe.real_target),
                 "fake_loss": called_fake_loss(fake_logits),
                 "generator_loss": called_real_loss(fake_logits),
             }
@@ -142,8 +145,8 @@ class Lane:
 
     def _call_real(self, message: Message) -> Tensor:
         with self._computing():
-            logits = self.discriminator(self.reals)
-            loss = called_real_loss(logits)
+            logits = self._judge(self.reals, Shown.REAL)
+            loss = called_real_loss(logits, self.recipe.real_target)
         message.statistics.copy_(batch_statistics(self.discriminator))
         message.set_figure("real_loss", loss)
         message.set_figure("reals_called_fake", (logits < 0).sum())
@@ -151,11 +154,21 @@ class Lane:
 
     def _call_fake(self, message: Message) -> Tensor:
         with self._computing():
-            logits = self.discriminator(self.fakes.detach())
+            logits = self._judge(self.fakes.detach(), Shown.FAKE)
             loss = called_fake_loss(logits)
         message.set_figure("fake_loss", loss)
         message.set_figure("fakes_called_real", (logits > 0).sum())
         return loss
+
+    def _judge(self, tiles: Tensor, shown: int) -> Tensor:
+        """Logits `[B]` of tiles as the discriminator is shown them: augmented, then noisy, where the recipe says so."""
+        draws = self.draws
+        if len(draws.uniforms):
+            tiles = augment(tiles, self.recipe.differentiable_augmentation, draws.uniforms[shown])
+        if len(draws.instance_noise):
+            tiles = tiles + draws.instance_noise[min(shown, Shown.FAKE)]
+        logits: Tensor = self.discriminator(tiles)
+        return logits
 
     def _computing(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from satgan.config import GanConfig
-from satgan.gan.normalization import BatchNorm
+from satgan.gan.normalization import new_norm
+from satgan.groups import GanConfig, Norm
 from satgan.randomness import Purpose, generator
 
 
@@ -30,7 +30,8 @@ class Convolution(NamedTuple):
 
 def ladder(config: GanConfig) -> list[Convolution]:
     """The convolutions from the stem to the tile: first the doublings, then the stride-1 smoothing layers (S27)."""
-    widths = (*config.filters, config.channels)
+    smoothing = [max(1, config.filters[-1] // 2)] * config.smoothing_layers
+    widths = (*config.filters, *smoothing, config.channels)
     rungs: list[Convolution] = []
     size: int = config.stem
     for number, (deep, shallow) in enumerate(pairwise(widths)):
@@ -42,17 +43,31 @@ def ladder(config: GanConfig) -> list[Convolution]:
     return rungs
 
 
+def _reference(norm: Norm, shape: tuple[int, ...]) -> Tensor | None:
+    """Room for the reference batch of virtual batch norm; saved with the network."""
+    return torch.zeros(shape) if norm == "virtual" else None
+
+
+def _leaky(maps: Tensor, leak: float) -> Tensor:
+    return F.leaky_relu(maps, leak) if leak else F.relu(maps)
+
+
 class Generator(nn.Module):
     """Noise `[B, Z]` to tiles `[B, C, S, S]` in [-1, 1]: project and reshape, transposed convolutions, tanh (S17).
 
-    Batch norm and ReLU follow every layer but the last (S26).
+    A norm and ReLU, plain or leaky (S22), follow every layer but the last (S26). With virtual batch norm a reference
+    batch of noise, `reference` `[R, Z]`, passes before the batch (S23).
     """
+
+    reference: Tensor | None
 
     def __init__(self, config: GanConfig) -> None:
         super().__init__()
-        self.stem, self.stem_filters = config.stem, config.filters[0]
+        self.stem, self.stem_filters, self.leak = config.stem, config.filters[0], config.generator_leak
+        about = (config.affine_norm, config.virtual_batch)
+        self.register_buffer("reference", _reference(config.generator_norm, (config.virtual_batch, config.noise_size)))
         self.projection = nn.Linear(config.noise_size, self.stem_filters * config.stem**2, bias=False)
-        self.projection_norm = BatchNorm(self.stem_filters, config.affine_norm)
+        self.projection_norm = new_norm(config.generator_norm, self.stem_filters, *about)
         rungs = ladder(config)
         self.convolutions = nn.ModuleList(
             nn.ConvTranspose2d(
@@ -63,28 +78,37 @@ class Generator(nn.Module):
             )
             for rung in rungs
         )  # fmt: skip
-        self.norms = nn.ModuleList(BatchNorm(rung.shallow_filters, config.affine_norm) for rung in rungs[:-1])
+        self.norms = nn.ModuleList(new_norm(config.generator_norm, rung.shallow_filters, *about) for rung in rungs[:-1])
 
     def forward(self, noise: Tensor) -> Tensor:
         """`[B, Z]` to `[B, C, S, S]`."""
+        batch = len(noise)
+        if self.reference is not None:
+            noise = torch.cat([self.reference, noise])
         maps = self.projection(noise).view(-1, self.stem, self.stem, self.stem_filters).permute(0, 3, 1, 2)
-        maps = F.relu(self.projection_norm(maps))
+        maps = _leaky(self.projection_norm(maps), self.leak)
         for convolution, norm in zip(self.convolutions, self.norms, strict=False):
-            maps = F.relu(norm(convolution(maps)))
-        return torch.tanh(self.convolutions[-1](maps))
+            maps = _leaky(norm(convolution(maps)), self.leak)
+        return torch.tanh(self.convolutions[-1](maps[-batch:]))
 
 
 class Discriminator(nn.Module):
     """Tiles `[B, C, S, S]` to logits `[B]` (above 0: called real): the generator's ladder backwards (S16).
 
-    Leaky ReLU everywhere (S22), batch norm after every convolution but the first (S26), strides instead of
-    pooling (S21), then dense layers.
+    Leaky ReLU everywhere (S22), a norm after every convolution but the first (S26), strides instead of pooling (S21),
+    then dense layers. With virtual batch norm a reference batch of real tiles, `reference` `[R, C, S, S]`, passes
+    before the batch (S23).
     """
+
+    reference: Tensor | None
 
     def __init__(self, config: GanConfig) -> None:
         super().__init__()
-        self.leak = config.leak
+        self.leak = config.discriminator_leak
         rungs = ladder(config)[::-1]
+        tiles = (config.virtual_batch, config.channels, config.size, config.size)
+        self.register_buffer("reference", _reference(config.discriminator_norm, tiles))
+        about = (config.affine_norm, config.virtual_batch)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(
                 rung.shallow_filters, rung.deep_filters, rung.kernel_size, rung.stride,
@@ -92,7 +116,7 @@ class Discriminator(nn.Module):
             )
             for rung in rungs
         )  # fmt: skip
-        self.norms = nn.ModuleList(BatchNorm(rung.deep_filters, config.affine_norm) for rung in rungs[1:])
+        self.norms = nn.ModuleList(new_norm(config.discriminator_norm, rung.deep_filters, *about) for rung in rungs[1:])
         widths = (config.filters[0] * config.stem**2, *config.dense_head, 1)
         self.head = nn.ModuleList(
             nn.Linear(inputs, outputs, bias=config.biases)
@@ -101,14 +125,22 @@ class Discriminator(nn.Module):
 
     def forward(self, tiles: Tensor) -> Tensor:
         """`[B, C, S, S]` to `[B]`."""
+        batch = len(tiles)
+        if self.reference is not None:
+            tiles = torch.cat([self.reference, tiles]).contiguous(memory_format=torch.channels_last)
         maps = F.leaky_relu(self.convolutions[0](tiles), self.leak)
         for convolution, norm in zip(self.convolutions[1:], self.norms, strict=True):
             maps = F.leaky_relu(norm(convolution(maps)), self.leak)
-        features = maps.permute(0, 2, 3, 1).flatten(1)
+        features = maps[-batch:].permute(0, 2, 3, 1).flatten(1)
         for dense in self.head[:-1]:
             features = F.leaky_relu(dense(features), self.leak)
         logits: Tensor = self.head[-1](features)
         return logits.squeeze(1)
+
+
+def share_reference(network: Generator | Discriminator, other: Generator | Discriminator) -> None:
+    """Makes the network use the very reference batch of another of its kind (S23)."""
+    network.reference = other.reference
 
 
 @torch.no_grad()

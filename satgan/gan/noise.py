@@ -1,5 +1,6 @@
 """What a step draws for a lane: a pure function of (seed, step, lane), made on the CPU, the same on every device."""
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from satgan.config import Config
+from satgan.gan.augment import UNIFORMS
 from satgan.randomness import Purpose, generator
 
 
@@ -19,6 +21,9 @@ class Draws(NamedTuple):
     history_pick   `[B]` int64: which kept fakes; distinct
     keep           which of the B fakes enters the history
     slot           where in the history it goes
+    instance_noise `[2, B, C, S, S]` float32, already scaled: for real tiles, for fakes; empty where there is none
+    uniforms       `[3 + U, B, 7]` float32 in [0, 1): what augments the batches of the discriminator, in the order of
+                   Shown; empty where nothing does
     """
 
     noise: Tensor
@@ -27,6 +32,21 @@ class Draws(NamedTuple):
     history_pick: Tensor
     keep: int
     slot: int
+    instance_noise: Tensor
+    uniforms: Tensor
+
+
+DRAWN_TENSORS = tuple(name for name, kind in Draws.__annotations__.items() if kind is Tensor)
+"""The fields of Draws that belong on the device."""
+
+
+class Shown(IntEnum):
+    """What the discriminator is shown in a step. The generator's further turns follow its first."""
+
+    REAL = 0
+    FAKE = 1
+    HISTORY = 2
+    FOOLING = 3
 
 
 def noise(seed: int, purpose: Purpose, shape: tuple[int, ...], step: int = 0, lane: int = 0) -> Tensor:
@@ -51,4 +71,29 @@ def draw(config: Config, step: int, lane: int) -> Draws:
         history_pick=torch.from_numpy(picked),
         keep=int(keeping.integers(batch)),
         slot=step if step < capacity else int(keeping.integers(capacity)),
+        instance_noise=_instance_noise(config, step, lane),
+        uniforms=_uniforms(config, step, lane),
     )
+
+
+def instance_noise_deviation(config: Config, step: int) -> float:
+    """Deviation of the discriminator's input noise in `step`: full at 0, nothing from `instance_noise_steps` on."""
+    recipe = config.recipe
+    left = 1.0 - step / recipe.instance_noise_steps if recipe.instance_noise_steps else 1.0
+    return recipe.instance_noise * max(0.0, left)
+
+
+def _instance_noise(config: Config, step: int, lane: int) -> Tensor:
+    deviation = instance_noise_deviation(config, step)
+    if not deviation:
+        return torch.empty(0)
+    shape = (2, config.train.lane_batch, config.gan.channels, config.gan.size, config.gan.size)
+    return noise(config.train.seed, Purpose.INSTANCE_NOISE, shape, step, lane).mul_(deviation)
+
+
+def _uniforms(config: Config, step: int, lane: int) -> Tensor:
+    if not config.recipe.differentiable_augmentation:
+        return torch.empty(0)
+    stream = generator(config.train.seed, Purpose.DIFFERENTIABLE_AUGMENTATION, step, lane)
+    shape = (Shown.FOOLING + config.recipe.generator_updates, config.train.lane_batch, UNIFORMS)
+    return torch.from_numpy(stream.random(shape, dtype=np.float32))

@@ -1,8 +1,10 @@
-"""Batch norm per lane (S23): a lane normalises with its own batch; running averages move by the mean over lanes."""
+"""Norms (S23): batch norm per lane, whose running averages move by the mean over lanes, and virtual batch norm."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from satgan.groups import Norm
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
@@ -42,6 +44,50 @@ class BatchNorm(nn.Module):
             )
         # With momentum 1 the "running" buffers that F.batch_norm moves become the batch's own statistics.
         return F.batch_norm(maps, self.batch_mean, self.batch_variance, self.scale, self.shift, True, 1.0, EPSILON)
+
+
+class VirtualNorm(nn.Module):
+    """Virtual batch norm over `[R + B, C, H, W]` (Salimans et al., arXiv 1606.03498, section 3.4).
+
+    The first R maps are those of a reference batch, fixed once and for all, and normalised by their own statistics.
+    Each of the others is normalised by the statistics of the reference batch and itself together, so what becomes of
+    a tile does not depend on the batch it is in. The same in training and evaluation mode; float32 within.
+
+    Args:
+        channels: C.
+        affine: whether a trainable scale (from 1) and shift (from 0) follow.
+        reference: R.
+    """
+
+    def __init__(self, channels: int, affine: bool, reference: int) -> None:
+        super().__init__()
+        self.reference = reference
+        self.scale = nn.Parameter(torch.ones(channels)) if affine else None
+        self.shift = nn.Parameter(torch.zeros(channels)) if affine else None
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """`[R + B, C, H, W]` in and out."""
+        variances, means = torch.var_mean(maps.float(), dim=(2, 3), correction=0)  # [R + B, C], of each map alone
+        count = self.reference
+        fixed_mean = means[:count].mean(0)
+        fixed_variance = variances[:count].mean(0) + (means[:count] - fixed_mean).square().mean(0)
+        # The reference batch weighs R, the tile itself 1.
+        union_means = (count * fixed_mean + means[count:]) / (count + 1)
+        fixed_part = count * (fixed_variance + (fixed_mean - union_means).square())
+        union_variances = (fixed_part + variances[count:] + (means[count:] - union_means).square()) / (count + 1)
+        all_means = torch.cat([fixed_mean.expand(count, -1), union_means])
+        factors = torch.rsqrt(torch.cat([fixed_variance.expand(count, -1), union_variances]) + EPSILON)
+        if self.scale is not None:
+            factors = factors * self.scale
+        offsets = -all_means * factors
+        if self.shift is not None:
+            offsets = offsets + self.shift
+        return (maps * factors[:, :, None, None] + offsets[:, :, None, None]).to(maps.dtype)
+
+
+def new_norm(kind: Norm, channels: int, affine: bool, reference: int) -> nn.Module:
+    """The norm that the config names."""
+    return VirtualNorm(channels, affine, reference) if kind == "virtual" else BatchNorm(channels, affine)
 
 
 def _norms(network: nn.Module) -> list[BatchNorm]:

@@ -7,12 +7,12 @@ which the caller passes in (gan/ knows no ranks), and every worker applies the s
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from satgan.config import Config
 from satgan.gan.balance import FIRST_VERDICT, Verdict
 from satgan.gan.lane import FIGURES, Lane, split_message
-from satgan.gan.networks import Discriminator, Generator, initialise
+from satgan.gan.networks import Discriminator, Generator, initialise, share_reference
 from satgan.gan.noise import noise
 from satgan.gan.normalization import (
     MOMENTUM,
@@ -44,8 +44,9 @@ class Player:
     """
 
     def __init__(
-        self, network: nn.Module, adams: Sequence[str], learning_rate: float, betas: tuple[float, float], l2: float
-    ) -> None:
+        self, network: Generator | Discriminator, adams: Sequence[str], learning_rate: float,
+        betas: tuple[float, float], l2: float,
+    ) -> None:  # fmt: skip
         self.network = network
         self.weights = gather_weights(network)
         bind_weights(network, self.weights)
@@ -110,6 +111,12 @@ class Pair:
         self.verdict = FIRST_VERDICT
         self.lanes = [self._lane(number) for number in my_lanes]
 
+    def set_reference(self, tiles: Tensor) -> None:
+        """Gives the discriminator's virtual batch norm its reference batch of real tiles `[R, C, S, S]` (S23)."""
+        reference = self.discriminator.network.reference
+        assert reference is not None
+        reference.copy_(tiles)
+
     def each(self, work: Callable[[Lane], None]) -> None:
         """Runs `work` on every lane of this worker."""
         self._each_lane(work, self.lanes)
@@ -140,7 +147,7 @@ class Pair:
         self.average.lerp_(self.generator.weights, forget)
 
     def evaluate(self) -> dict[str, float]:
-        """Losses after the updates, by name (S15), with the regularizers as they stand."""
+        """Losses after the updates, by name (S15), with the regularizers and their shares as they stand (S25)."""
         figures: list[Tensor] = [torch.empty(0)] * len(self.lanes)
 
         def work(lane: Lane) -> None:
@@ -149,10 +156,14 @@ class Pair:
         self.each(work)
         mean = (self._combine(figures) / self.config.train.lanes).tolist()
         after = {f"{name}_after": mean[FIGURES.index(name)] for name in ("real_loss", "fake_loss", "generator_loss")}
-        return after | {
-            "discriminator_regularizer_after": self.discriminator.regularizer(),
-            "generator_regularizer_after": self.generator.regularizer(),
+        totals = {
+            "discriminator": (self.discriminator, after["real_loss_after"] + after["fake_loss_after"]),
+            "generator": (self.generator, after["generator_loss_after"]),
         }
+        for name, (player, loss) in totals.items():
+            after[f"{name}_regularizer_after"] = regularizer = player.regularizer()
+            after[f"{name}_regularizer_share_after"] = regularizer / (loss + regularizer)
+        return after
 
     @torch.no_grad()
     def averaged_generator(self, average: Tensor | None = None) -> Generator:
@@ -165,9 +176,13 @@ class Pair:
             average: averaged weights `[P]`, as they were at some step; none: as they are now.
         """
         network = Generator(self.config.gan).to(self.device)
+        if network.reference is not None and self.generator.network.reference is not None:
+            network.reference.copy_(self.generator.network.reference)
         bind_weights(network, (self.average if average is None else average).clone())
         train = self.config.train
         total = torch.zeros(statistics_size(network), device=self.device)
+        if not len(total):  # virtual batch norm has its statistics with it
+            return network.eval()
         for number in range(RECALIBRATION_BATCHES):
             shape = (train.lane_batch, self.config.gan.noise_size)
             network(noise(train.seed, Purpose.RECALIBRATION, shape, step=number).to(self.device))
@@ -180,9 +195,12 @@ class Pair:
         batch = self.config.train.lane_batch
         self.verdict = Verdict(figures["reals_called_fake"] / batch, figures["fakes_called_real"] / batch)
 
-    def _new(self, kind: type[nn.Module], number: int) -> nn.Module:
+    def _new(self, kind: type[Generator] | type[Discriminator], number: int) -> Generator | Discriminator:
         network = kind(self.config.gan).to(self.device)
         initialise(network, self.config.train.seed, number)
+        if isinstance(network, Generator) and network.reference is not None:
+            shape = tuple(network.reference.shape)
+            network.reference.copy_(noise(self.config.train.seed, Purpose.REFERENCE_NOISE, shape))
         return network
 
     def _lane(self, number: int) -> Lane:
@@ -190,4 +208,6 @@ class Pair:
         discriminator = Discriminator(self.config.gan).to(self.device)
         bind_weights(generator, self.generator.weights)
         bind_weights(discriminator, self.discriminator.weights)
+        share_reference(generator, self.generator.network)
+        share_reference(discriminator, self.discriminator.network)
         return Lane(self.config, number, generator, discriminator, self.device, self.dtype)

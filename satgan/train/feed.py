@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from satgan.config import Config
-from satgan.gan.noise import Draws, draw
+from satgan.gan.noise import DRAWN_TENSORS, Draws, draw
+from satgan.randomness import Purpose, generator
 from satgan.tiles.batches import Batch
 from satgan.tiles.cache import Cache, open_cache
 from satgan.tiles.pixels import augment_dihedral, to_unit_range
 from satgan.tiles.store import Patience
 from satgan.tiles.stream import TileStream
 from satgan.tiles.tile_set import TileSet, open_tile_set
-
-DRAWN_TENSORS = ("noise", "dihedral", "history_pick")
 
 
 class Feed:
@@ -80,6 +80,17 @@ class Feed:
         if self._config.tiles.augment == "dihedral":
             tiles = augment_dihedral(tiles, draws.dihedral)
         return to_unit_range(tiles), draws
+
+    def reference(self) -> Tensor:
+        """The reference batch of the discriminator's virtual batch norm: neighbours in the packed, shuffled order,
+        from a place that follows from the seed (S23); `[R, C, H, W] float32` in [-1, 1]."""
+        manifest, count = self.tile_set.manifest, self._config.gan.virtual_batch
+        random = generator(self._config.train.seed, Purpose.REFERENCE_TILES)
+        first = int(random.integers(manifest.tile_count - count + 1))
+        pieces = range(first // manifest.piece_tiles, (first + count - 1) // manifest.piece_tiles + 1)
+        tiles = np.concatenate([self.tile_set.read_piece(piece) for piece in pieces])
+        start = first - pieces.start * manifest.piece_tiles
+        return to_unit_range(torch.from_numpy(tiles[start : start + count]))
 
     def _draws(self, step: int) -> list[Draws]:
         """The choices of all lanes; called by the stream's thread."""

@@ -97,6 +97,8 @@ class _Run:
     def _resume(self) -> int:
         steps = complete_steps(self.folder.store)
         if not steps:
+            if self.config.gan.discriminator_norm == "virtual":
+                self.pair.set_reference(self.feed.reference())
             return 0
         restore(self.pair, Checkpoint(self.folder.store.child(f"{FOLDER}/{name_of(steps[-1])}")))
         return steps[-1]

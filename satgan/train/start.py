@@ -95,6 +95,7 @@ def needs(config: Config) -> dict[str, Any]:
         "flops": described["step_flops_per_tile"] * tiles,
         "memory_bytes_per_lane": memory["total"],
         "checkpoint_bytes": checkpoint,
+        "notes": described["notes"],
     }
 
 
@@ -136,6 +137,12 @@ def _check_tiles(config: Config, tile_set: TileSet) -> None:
             f"networks make {config.gan.size}×{config.gan.size} of {config.gan.channels}",
             f"take --gan.size {manifest.size} --gan.channels {manifest.channels} (with a preset whose stem · 2ⁿ gives "
             "that size, such as demo or dcgan for 64), or cut the tiles anew",
+        )
+    virtual = config.gan.discriminator_norm == "virtual"
+    if virtual and manifest.tile_count < config.gan.virtual_batch:
+        raise TilesError(
+            f"{tile_set.store.url} has {manifest.tile_count} tile(s), gan.virtual_batch = {config.gan.virtual_batch}",
+            f"take --gan.virtual-batch {manifest.tile_count} or less, or --gan.discriminator-norm batch",
         )
     if manifest.tile_count < config.train.lanes:
         raise TilesError(

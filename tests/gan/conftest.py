@@ -32,7 +32,8 @@ def make_config() -> MakeConfig:
 
     def make(**groups: dict[str, Any]) -> Config:
         gan = {
-            "size": 16, "filters": "8,8", "noise_size": 6, "kernel_size": 4, "affine_norm": True, "dense_head": "",
+            "size": 16, "filters": "8,8", "smoothing_layers": 0, "noise_size": 6, "kernel_size": 4, "affine_norm": True,
+            "dense_head": "",
         }  # fmt: skip
         train = {"lanes": 2, "lane_batch": 4, "precision": "float32", "threads_per_lane": 1}
         base: dict[str, dict[str, Any]] = {"gan": gan, "train": train, "recipe": {"history_capacity": 12}}

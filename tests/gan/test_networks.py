@@ -107,7 +107,9 @@ def test_describe_counts_what_is_built(preset: str) -> None:
 
 def test_smoothing_layers_keep_the_size_with_any_kernel() -> None:
     for kernel in range(3, 12):
-        config = load_config("demo", {"gan": {"size": 16, "filters": "8,6,4,4", "kernel_size": kernel}}).gan
+        config = load_config(
+            "demo", {"gan": {"size": 16, "filters": "8,6", "smoothing_layers": 2, "kernel_size": kernel}}
+        ).gan
         assert [rung.stride for rung in ladder(config)] == [2, 2, 1, 1]
         tiles = Generator(config)(torch.randn(2, config.noise_size))
         assert tiles.shape[2:] == (16, 16)

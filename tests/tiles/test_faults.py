@@ -241,7 +241,7 @@ def test_writes_and_listings_are_tried_again(s3_prefix: str, packed: str, monkey
 
 def test_patience_has_the_totals_that_the_config_tells() -> None:
     """An address that never answers: attempts · timeout + pauses, each at most double the one before."""
-    from satgan.config import TilesConfig
+    from satgan.groups import TilesConfig
 
     fields = TilesConfig.model_fields
     told = [str(fields[name].description) for name in ("connect_timeout_seconds", "read_timeout_seconds")]

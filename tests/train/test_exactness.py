@@ -8,28 +8,41 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 
 from satgan.config import Config
-from satgan.errors import CheckpointError, CorruptData
+from satgan.errors import CheckpointError, CorruptData, TilesError
+from satgan.gallery.sample import draw_tiles, open_checkpoint, sample_noise
 from satgan.gan.noise import Draws, draw
 from satgan.tiles.stream import TileStream
 from satgan.tiles.tile_set import open_tile_set
 from satgan.train import ranks
 from satgan.train.checkpoint import complete_steps
+from satgan.train.feed import Feed
 from satgan.train.loop import train_loop
 from satgan.train.run_folder import RunFolder
 from satgan.train.start import prepare
 from satgan.train.watch import Watch
-from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
+from tests.train.conftest import TILES, MakeConfig, journal_numbers, run, weights_of
 
 OPTIONS: list[dict[str, dict[str, Any]]] = [
     {},
     {"train": {"precision": "bfloat16"}},
     {"recipe": {"history_share": 0.0}, "tiles": {"augment": "none"}},
-]
+    {"gan": {"generator_norm": "virtual", "discriminator_norm": "virtual", "virtual_batch": 7, "generator_leak": 0.2}},
+    {
+        "recipe": {
+            "real_target": 0.9, "instance_noise": 0.1, "instance_noise_steps": 8,
+            "differentiable_augmentation": "color,translation,cutout",
+        }
+    },
+]  # fmt: skip
+"""Every option that touches the numbers stands in one of them."""
+
+TOGETHER = {"gan": OPTIONS[3]["gan"] | {"smoothing_layers": 1}, "recipe": OPTIONS[4]["recipe"]}
 
 
 @pytest.mark.parametrize("options", OPTIONS)
@@ -86,6 +99,50 @@ def test_where_tiles_are_kept_changes_nothing(make_config: MakeConfig, tmp_path:
     assert (tmp_path / "scratch").exists() == (cache["cache"] == "disk")
 
 
+def test_the_reference_batch_is_the_sets_and_the_seeds(make_config: MakeConfig, tmp_path: Path) -> None:
+    """S23: distinct real tiles, whoever reads them through whichever cache; in every checkpoint, and none too many."""
+    batches = {}
+    for seed in (1, 2, 3):
+        gan = {"discriminator_norm": "virtual", "virtual_batch": 100}
+        for cache, lanes in (("none", [0]), ("memory", [1, 3]), ("disk", [0, 1, 2, 3])):
+            tiles = {"cache": cache, "cache_folder": str(tmp_path / "scratch")}
+            config = make_config(gan=gan, tiles=tiles, train={"seed": seed})
+            batches[seed, cache] = Feed(config, lanes, torch.device("cpu")).reference()
+        assert torch.equal(batches[seed, "none"], batches[seed, "memory"])
+        assert torch.equal(batches[seed, "none"], batches[seed, "disk"])
+        assert len(torch.unique(batches[seed, "none"].flatten(1), dim=0)) == 100
+    assert not torch.equal(batches[1, "none"], batches[2, "none"])
+    saved = open_checkpoint(run(config).checkpoint).tensors("discriminator.safetensors")["reference"]
+    assert torch.equal(saved, batches[3, "none"])
+
+
+def test_a_tile_drawn_by_virtual_norm_is_the_same_in_any_batch(make_config: MakeConfig) -> None:
+    """S23: from a checkpoint, the averaged generator and the one as trained, bit for bit."""
+    checkpoint = open_checkpoint(run(make_config(**TOGETHER)).checkpoint)
+    drawn = sample_noise(7, 0, 70, 6)
+    for which in ("average", "raw"):
+        network = checkpoint.generator(which)
+        together = draw_tiles(network, drawn)
+        assert len(np.unique(together.reshape(70, -1), axis=0)) > 60
+        for first, count in ((0, 1), (69, 1), (3, 10)):
+            assert np.array_equal(draw_tiles(network, drawn[first : first + count]), together[first : first + count])
+
+
+def test_a_virtual_batch_larger_than_the_set_is_refused(make_config: MakeConfig) -> None:
+    gan = {"discriminator_norm": "virtual", "virtual_batch": TILES}
+    assert prepare(make_config(gan=gan), lambda text: None)[1] == 0
+    with pytest.raises(TilesError, match=f"{TILES} tile.*virtual_batch = {TILES + 1}") as caught:
+        prepare(make_config(gan=gan | {"virtual_batch": TILES + 1}), lambda text: None)
+    assert f"--gan.virtual-batch {TILES}" in str(caught.value)
+    alone = {"generator_norm": "virtual", "virtual_batch": TILES + 1}
+    assert prepare(make_config(gan=alone), lambda text: None)[1] == 0, "the generator's reference is noise"
+
+
+def test_channels_that_are_not_the_sets_are_refused(make_config: MakeConfig) -> None:
+    with pytest.raises(TilesError, match=r"16×16 tiles of 3 channel.*16×16 of 4"):
+        prepare(make_config(gan={"channels": 4}), lambda text: None)
+
+
 def test_no_random_number_is_drawn_in_the_step(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = set()
 
@@ -98,11 +155,14 @@ def test_no_random_number_is_drawn_in_the_step(make_config: MakeConfig, monkeypa
     assert threads == {"tiles-gather"}
 
 
-def test_lanes_at_the_same_time_change_nothing(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", [{}, TOGETHER])
+def test_lanes_at_the_same_time_change_nothing(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
     outcomes = []
     for cores in (1, 4):
         monkeypatch.setattr("satgan.train.device.usable_cores", lambda cores=cores: cores)
-        outcomes.append(run(make_config(train={"name": f"cores-{cores}", "precision": "bfloat16"})))
+        outcomes.append(run(make_config(**options, train={"name": f"cores-{cores}", "precision": "bfloat16"})))
     assert weights_of(outcomes[0].checkpoint) == weights_of(outcomes[1].checkpoint)
 
 
@@ -127,13 +187,16 @@ def _spawn(arguments: tuple[int, str, dict[str, Any]], workers: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="gloo moves no GPU tensors, and NCCL takes a GPU per worker")
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_any_number_of_workers_ends_with_the_same_bits(make_config: MakeConfig, tmp_path: Path, precision: str) -> None:
+@pytest.mark.parametrize("options", [*OPTIONS[:2], TOGETHER])
+def test_any_number_of_workers_ends_with_the_same_bits(
+    make_config: MakeConfig, tmp_path: Path, options: dict[str, Any]
+) -> None:
     """20 steps of 4 lanes by 1, 2 and 3 workers, and by 3 that resume what 2 left at step 10."""
-    train = {"steps": 20, "checkpoint_steps": 10, "precision": precision}
-    alone = run(make_config(train=train | {"name": "alone"}))
+    groups = {group: options[group] for group in options if group != "train"}
+    train = {"steps": 20, "checkpoint_steps": 10} | options.get("train", {})
+    alone = run(make_config(**groups, train=train | {"name": "alone"}))
     for workers, name, steps in ((2, "two", 20), (3, "three", 20), (2, "mixed", 10), (3, "mixed", 20)):
-        config = make_config(train=train | {"name": name, "steps": steps, "workers": workers})
+        config = make_config(**groups, train=train | {"name": name, "steps": steps, "workers": workers})
         arguments = (workers, str(tmp_path / f"meet-{name}-{steps}"), config.model_dump(mode="json"))
         _spawn(arguments, workers)
     for name in ("two", "three", "mixed"):

@@ -1,0 +1,239 @@
+"""The groups of the config tree: every option with its meaning, unit and rule code (recipe.md).
+
+`satgan train --help` prints the same texts. satgan/config.py puts the groups together.
+"""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from satgan.presets import NETWORKS
+from satgan.scaling import RATES_AT_64, filters_for, ladder_of
+
+
+def _split_commas(value: object) -> object:
+    """`--gan.filters 32,16,8` and YAML lists are both accepted; an empty text is an empty list."""
+    return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+
+def _plain_name(value: str) -> str:
+    if not value or value.startswith(".") or not all(letter.isalnum() or letter in "-_." for letter in value):
+        raise ValueError("a name has letters, digits, '-', '_' and '.' only and does not begin with '.'")
+    if value == "tiles":
+        raise ValueError("that is where the store keeps tile sets: choose another name")
+    return value
+
+
+Filters = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split_commas)]
+Place = Annotated[str, Field(min_length=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Norm = Literal["batch", "virtual"]
+Changes = Annotated[tuple[Literal["color", "translation", "cutout"], ...], BeforeValidator(_split_commas)]
+
+
+class Group(BaseModel):
+    """A group of options; immutable, unknown names refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TilesConfig(Group):
+    """From a tile set to batches."""
+
+    source: Place | None = Field(
+        None, description="tile set: folder or s3:// prefix; none: the embedded Blue Marble set"
+    )
+    augment: Literal["dihedral", "none"] = Field(
+        "dihedral", description="flips and quarter turns of real tiles: overhead imagery has no up"
+    )
+    prefetch_steps: Count = Field(4, description="batches prepared ahead of the step that computes (S04) [steps]")
+    connections: Count = Field(16, description="pieces read at the same time (S04) [threads]")
+    memory_megabytes: Count = Field(1024, description="tiles kept in memory per worker (S04) [MB]")
+    cache: Literal["auto", "device", "memory", "disk", "none"] = Field(
+        "auto",
+        description="where tiles stay between epochs: on the GPU, in memory (as far as they fit), on a scratch "
+        "disk, or nowhere; auto: the first of these that they fit into, the GPU up to a quarter of its free memory; "
+        "no number depends on it (S04)",
+    )
+    cache_folder: str | None = Field(
+        None, description="scratch folder of the disk cache, best on NVMe; none: SATGAN_CACHE, if that is set"
+    )
+    connect_timeout_seconds: Seconds = Field(
+        5,
+        description="S3: an attempt ends that has no connection by then; an address that does not answer is given "
+        "up after attempts times this and pauses: 32.5 s by default [s]",
+    )
+    read_timeout_seconds: Seconds = Field(
+        30,
+        description="S3: an attempt ends after so long without a byte; a silent server is given up after "
+        "attempts times this and pauses: 157.5 s by default [s]",
+    )
+    attempts: Count = Field(
+        5,
+        description="S3: how often a read is tried, each time from where the bytes broke off, after pauses of at "
+        "most 0.5, 1, 2, 4, … s; then the run ends with the error, and resumes when it is started again",
+    )
+
+
+class GanConfig(Group):
+    """The two networks. The discriminator mirrors the generator (S16)."""
+
+    preset: str = Field("demo", description="named networks that fill this group: article, dcgan, digits or demo")
+    size: Count = Field(64, description="tile height and width: stem · 2ⁿ [pixels]")
+    channels: Annotated[int, Field(ge=1, le=16)] = Field(3, description="bands of a tile")
+    noise_size: Count = Field(32, description="length of the noise vector")
+    stem: Literal[4, 7] = Field(4, description="height and width of the first feature map (S01) [pixels]")
+    kernel_size: Annotated[int, Field(ge=3, le=11)] = Field(4, description="height and width of a filter [pixels]")
+    filters: Filters = Field(
+        (),
+        validate_default=True,
+        description="filters of the generator's feature maps, first to last, one for each doubling of the stem; empty: "
+        "the preset's, halved on for a larger size (S01), times the power of two nearest to the kernel's area against "
+        "the preset's (S20)",
+    )
+    smoothing_layers: Annotated[int, Field(ge=0, le=8)] = Field(
+        0,
+        description="stride-1 layers after the last doubling, with half its filters, against checkerboards; the "
+        "discriminator begins with as many (S27)",
+    )
+    biases: bool = Field(False, description="biases in the convolutions; they start at 0 (S18)")
+    generator_norm: Norm = Field(
+        "batch", description="batch norm, or virtual batch norm: each tile by a fixed reference batch and itself (S23)"
+    )
+    discriminator_norm: Norm = Field("batch", description="the same for the discriminator (S23)")
+    virtual_batch: Annotated[int, Field(ge=2)] = Field(
+        64, description="reference batch of virtual batch norm: noise, or tiles of the set (S23) [tiles]"
+    )
+    affine_norm: bool = Field(True, description="norms with trainable scale and shift (S23)")
+    dense_head: Filters = Field((), description="dense layers between the discriminator's last map and its logit")
+    generator_leak: Share = Field(0.0, description="slope of the generator's ReLU below zero; 0: plain ReLU (S22)")
+    discriminator_leak: Share = Field(0.2, description="slope of the discriminator's leaky ReLU below zero (S22)")
+
+    @property
+    def doublings(self) -> int:
+        """How often the generator doubles the resolution: log2(size / stem)."""
+        return doublings(self.size, self.stem)
+
+    @field_validator("filters")
+    @classmethod
+    def _follow(cls, filters: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        given = info.data
+        if filters or not {"preset", "size", "stem", "kernel_size"} <= given.keys() or given["preset"] not in NETWORKS:
+            return filters
+        networks = NETWORKS[given["preset"]]
+        steps = doublings(given["size"], given["stem"])
+        return filters_for(networks["filters"], networks["kernel_size"], given["kernel_size"], steps)
+
+    @model_validator(mode="after")
+    def _ladder_fits(self) -> "GanConfig":
+        if self.size < 2 * self.stem or self.size != self.stem * 2**self.doublings:
+            raise ValueError(f"size = {self.size} is not stem · 2ⁿ: {_fitting_sizes(self.size, self.stem)}")
+        if len(self.filters) != self.doublings:
+            fitting = ",".join(map(str, ladder_of(self.filters, self.doublings)))
+            raise ValueError(
+                f"filters = {','.join(map(str, self.filters))} has {len(self.filters)} entries, but size {self.size} "
+                f"from stem {self.stem} takes {self.doublings} doublings: give one for each, such as {fitting}, or "
+                "none, then they follow from the preset's; stride-1 layers are --gan.smoothing-layers"
+            )
+        return self
+
+
+def doublings(size: int, stem: int) -> int:
+    """log2(size / stem), rounded down; 0 where the size is smaller."""
+    return max(0, int(math.log2(size / stem)))
+
+
+def _fitting_sizes(size: int, stem: int) -> str:
+    other = 11 - stem
+    if size >= 2 * other and size == other * 2 ** doublings(size, other):
+        return f"with --gan.stem {other} it is"
+    return f"with stem {stem} choose one of {', '.join(str(stem * 2**n) for n in range(1, 8))}"
+
+
+class RecipeConfig(Group):
+    """How the two networks are trained: the articles' recipe."""
+
+    generator_learning_rate: Rate = Field(
+        RATES_AT_64["generator_learning_rate"],
+        description="Adam's rate for the generator; none: by the power law through 2e-4 at a global batch "
+        "(lanes · lane_batch) of 64 and 1e-3 at 512 (S31)",
+    )
+    discriminator_learning_rate: Rate = Field(
+        RATES_AT_64["discriminator_learning_rate"],
+        description="Adam's rate for the discriminator; none: by the law through 1.5e-4 and 1e-3 (S31, G04)",
+    )
+    beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.5, description="Adam's first-moment decay, all four (S39)")
+    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="Adam's second-moment decay, all four")
+    generator_l2: NotNegative = Field(1e-4, description="L2 constant, generator weights (S24, S25)")
+    discriminator_l2: NotNegative = Field(1e-4, description="L2 constant, discriminator (S24, S25)")
+    history_share: Share = Field(0.3, description="share of steps that also train on past fakes; 0: off (S33)")
+    history_capacity: Count = Field(512, description="past fakes kept per lane (S33) [tiles]")
+    path_threshold: Share = Field(0.5, description="share of misjudged tiles from which path A is taken (S39)")
+    generator_updates: Count = Field(2, description="generator updates per step (S37)")
+    average_half_life_tiles: Count = Field(10_000, description="half-life of the averaged generator [tiles]")
+    real_target: Annotated[float, Field(gt=0.5, le=1)] = Field(
+        1.0, description="what the discriminator shall say of real tiles; below 1: one-sided label smoothing"
+    )
+    instance_noise: NotNegative = Field(
+        0.0, description="deviation of Gaussian noise on all that the discriminator sees, of tiles in [-1, 1]; 0: off"
+    )
+    instance_noise_steps: Count | None = Field(
+        None, description="steps over which that noise fades linearly to nothing; none: it stays [steps]"
+    )
+    differentiable_augmentation: Changes = Field(
+        (),
+        description="what is changed at random in all that the discriminator sees: color,translation,cutout; "
+        "empty: nothing",
+    )
+
+
+class TrainConfig(Group):
+    """One run."""
+
+    name: Annotated[str, AfterValidator(_plain_name)] = Field("demo", description="run name: its folder in the store")
+    store: Place = Field("runs", description="where runs are kept: folder or s3:// prefix")
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = Field(1234, description="from it every random number follows (S06)")
+    steps: Count = Field(20_000, description="steps of the whole run (S30) [steps]")
+    lanes: Count = Field(1, description="units of computation; the global batch is lanes · lane_batch")
+    lane_batch: Annotated[int, Field(ge=2)] = Field(64, description="tiles of a lane in one step; its batch-norm batch")
+    workers: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="processes under Ray Train, at most one per lane; 0: this process without Ray; "
+        "none: one per GPU, 1 without a GPU; the numbers do not depend on it",
+    )
+    threads_per_lane: Count | None = Field(
+        None,
+        description="CPU threads that compute one lane; none: the usable cores shared by the lanes; "
+        "recorded when the run starts, since the last bits depend on it (S28)",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of convolutions; auto: bfloat16 where the hardware has it; recorded when the run starts"
+    )
+    log_steps: Count = Field(20, description="every so many steps a journal entry, losses before and after [steps]")
+    film_steps: Count = Field(10, description="every so many steps one tile of a fresh noise vector (S10) [steps]")
+    checkpoint_steps: Count = Field(500, description="every so many steps a checkpoint and a sample grid (S09) [steps]")
+    keep_checkpoints: Count = Field(3, description="newest checkpoints that are kept; older ones are removed (S09)")
+
+    @model_validator(mode="after")
+    def _workers_fit(self) -> "TrainConfig":
+        if self.workers is not None and self.workers > self.lanes:
+            raise ValueError(
+                f"workers = {self.workers}, but a run with {self.lanes} lane(s) has work for {self.lanes} at most: "
+                f"take --workers {self.lanes}, or more lanes (--train.lanes {self.workers}) with smaller lane batches "
+                "or with the higher rates that a larger batch bears (S31)"
+            )
+        return self
