@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     GRID = 11
     RECALIBRATION = 12
     SAMPLE = 13
+    JUDGE = 20
 
 
 def generator(seed: int, purpose: Purpose, step: int = 0, lane: int = 0, part: int = 0) -> np.random.Generator:
