@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError, model_validator
 
 from satgan.errors import ConfigError, nearest
-from satgan.groups import GanConfig, Group, RecipeConfig, TilesConfig, TrainConfig
+from satgan.groups import GanConfig, Group, JudgeConfig, RecipeConfig, TilesConfig, TrainConfig
 from satgan.presets import NETWORKS, PRESETS
 from satgan.scaling import RATES_AT_64, learning_rate
 
@@ -23,6 +23,7 @@ class Config(Group):
     gan: GanConfig = GanConfig()
     recipe: RecipeConfig = RecipeConfig()
     train: TrainConfig = TrainConfig()
+    judge: JudgeConfig = JudgeConfig()
 
     @model_validator(mode="after")
     def _history_fits(self) -> "Config":
@@ -53,7 +54,7 @@ FREE_OPTIONS = (
     "tiles.cache", "tiles.cache_folder",
     "tiles.connect_timeout_seconds", "tiles.read_timeout_seconds", "tiles.attempts", "gan.preset",
     "train.name", "train.store", "train.steps", "train.workers", "train.log_steps", "train.film_steps",
-    "train.checkpoint_steps", "train.keep_checkpoints",
+    "train.checkpoint_steps", "train.keep_checkpoints", "judge.tiles",
 )  # fmt: skip
 """Options that may differ when a run is resumed: no number of any step depends on them."""
 

@@ -237,3 +237,12 @@ class TrainConfig(Group):
                 "or with the higher rates that a larger batch bears (S31)"
             )
         return self
+
+
+class JudgeConfig(Group):
+    """Scores of the averaged generator at each checkpoint, beside the training."""
+
+    tiles: Annotated[int, Field(ge=0)] = Field(
+        512,
+        description="fakes that are judged against as many real tiles, at most half of the set; 0: no judging (law 7)",
+    )

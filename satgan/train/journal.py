@@ -1,7 +1,9 @@
 """What a run writes down: journal.jsonl, one JSON object per line, and the same numbers as TensorBoard events.
 
 {"step": 20, "numbers": {…}, "timing": {…}}     at log steps; `numbers` follow from config and seed alone
-{"step": 0, "event": "start", …}                start, resume, checkpoint, end
+{"step": 0, "event": "start", …}                start, resume, checkpoint, stop, end
+{"step": 400, "event": "judged", "score": 3.1, "scores": {"spectrum": {"value": …, "floor": …, "ratio": …}, …}}
+{"step": 400, "event": "alarm", "kind": "worse", "since_step": 300, …}         satgan/judge/alarms.py
 
 The names of the losses are explained in satgan/gan/losses.py.
 """
@@ -14,12 +16,14 @@ from types import TracebackType
 from typing import Any
 
 from satgan.errors import StoreError
+from satgan.judge.judgement import Judgement
 from satgan.tiles.folder import folder_errors_told, written_aside
 from satgan.train.events import Events
 from satgan.train.run_folder import RunFolder
 
 JOURNAL_NAME = "journal.jsonl"
 EVENTS_FOLDER = "tensorboard"
+JUDGED = "judged"
 
 
 class Journal:
@@ -32,7 +36,7 @@ class Journal:
 
     def __init__(self, folder: RunFolder, start_step: int) -> None:
         self._folder = folder
-        path = folder.fetch(JOURNAL_NAME)
+        self._path = path = folder.fetch(JOURNAL_NAME)
         with folder_errors_told("write the journal", str(path)):
             _drop_after(path, start_step)
             self._file = path.open("a", encoding="utf-8")
@@ -42,6 +46,17 @@ class Journal:
         """Notes a log step."""
         self._write({"step": step, "numbers": numbers, "timing": timing})
         self._events.add(step, numbers | timing)
+
+    def judged(self, step: int, judgement: Judgement) -> None:
+        """Notes how good the tiles of the checkpoint after `step` steps are."""
+        self.event(step, JUDGED, **judgement.as_dict())
+        ratios = {f"judge/{name}": score.ratio for name, score in judgement.scores.items()}
+        self._events.add(step, {"judge/score": judgement.score} | ratios)
+
+    def events(self, event: str) -> list[dict[str, Any]]:
+        """The entries of one kind so far."""
+        lines = self._path.read_text(encoding="utf-8").splitlines()
+        return [entry for entry in map(json.loads, lines) if entry.get("event") == event]
 
     def event(self, step: int, event: str, **about: Any) -> None:
         """Notes that something happened."""

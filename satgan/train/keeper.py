@@ -15,6 +15,7 @@ from satgan.train.checkpoint import FOLDER, name_of
 from satgan.train.film import Film, grid_name
 from satgan.train.journal import Journal
 from satgan.train.run_folder import RunFolder
+from satgan.train.scorer import Scorer
 from satgan.train.snapshot import Snapshot, beside_the_steps, remove_old, take_snapshot, write_snapshot
 from satgan.train.watch import Watch
 
@@ -27,14 +28,16 @@ class Keeper:
         folder: the run's.
         pair: whose checkpoints.
         film: worker 0's frames.
+        scorer: worker 0's; None on the others.
         tile_set_digest: identity of the tile set.
         watch: told of each checkpoint that is whole.
     """
 
     def __init__(
-        self, config: Config, folder: RunFolder, pair: Pair, film: Film, tile_set_digest: str, watch: Watch
-    ) -> None:
-        self._train, self._folder, self._pair, self._film = config.train, folder, pair, film
+        self, config: Config, folder: RunFolder, pair: Pair, film: Film, scorer: Scorer | None,
+        tile_set_digest: str, watch: Watch,
+    ) -> None:  # fmt: skip
+        self._train, self._folder, self._pair, self._film, self._scorer = config.train, folder, pair, film, scorer
         self._digest, self._watch = tile_set_digest, watch
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
@@ -52,6 +55,7 @@ class Keeper:
             StoreError: the checkpoint before could not be written.
         """
         self.settle()
+        self.note_judgement(journal, wait=False)
         snapshot = take_snapshot(self._pair, step, self._digest)
         self._untold = (step, numbers)
         if journal and snapshot:
@@ -72,6 +76,21 @@ class Keeper:
             (step, numbers), self._untold = self._untold, None
             self._watch.checkpoint(step, self._folder.place(f"{FOLDER}/{name_of(step)}"), numbers)
 
+    def note_judgement(self, journal: Journal | None, wait: bool) -> None:
+        """Journals what was judged since the last time, and what it warns of; call it when all is settled.
+
+        Args:
+            journal: worker 0's.
+            wait: until the judge is done.
+        """
+        found = self._scorer.take(wait) if self._scorer else None
+        if journal is None or found is None:
+            return
+        step, judgement, alarms = found
+        journal.judged(step, judgement)
+        for alarm in alarms:
+            journal.event(step, "alarm", **alarm._asdict())
+
     def close(self) -> None:
         """Ends its thread, after what it is writing."""
         self._writer.shutdown()
@@ -83,4 +102,6 @@ class Keeper:
             self._film.cut(snapshot.step, frames, averaged)
         journal.publish()
         write_snapshot(store, self._pair, snapshot, averaged)
-        remove_old(store, self._train.keep_checkpoints)
+        if self._scorer:
+            self._scorer.submit(snapshot.step, averaged)
+            remove_old(store, self._train.keep_checkpoints, also=self._scorer.wanted)

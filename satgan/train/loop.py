@@ -1,6 +1,5 @@
 """One run: stream > step > journal > checkpoint. The same function in this process and in every Ray Train worker."""
 
-import time
 from contextlib import ExitStack
 from itertools import islice
 from typing import NamedTuple
@@ -13,17 +12,16 @@ from satgan.gan.step import train_step
 from satgan.tiles.stream import Batch, TileStream
 from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, restore
+from satgan.train.clock import Clock
 from satgan.train.device import LaneRunner, decide, training_device
 from satgan.train.feed import Feed
 from satgan.train.film import FILM_NAME, Film, grid_name
-from satgan.train.journal import Journal
+from satgan.train.journal import JUDGED, Journal
 from satgan.train.keeper import Keeper
 from satgan.train.progress import Progress
 from satgan.train.run_folder import RunFolder, write_config
+from satgan.train.scorer import Scorer
 from satgan.train.watch import Watch
-
-SPEED_STEPS = 100
-"""Steps over which tiles per second are averaged."""
 
 STOP_STEPS = 10
 """Several workers agree every so many steps whether to stop; one alone looks after each."""
@@ -79,7 +77,6 @@ class _Run:
         self.start_step = self._resume()
         self.first = ranks.rank() == 0
         self.film = Film(self.folder.store, config)
-        self.keeper = Keeper(config, self.folder, self.pair, self.film, self.feed.tile_set.digest, watch)
         self.path_a_steps = 0.0
 
     def _check_agreement(self) -> None:
@@ -109,26 +106,40 @@ class _Run:
         with ExitStack() as stack:
             stack.callback(self.folder.close)
             stack.callback(self.runner.close)
-            stack.callback(self.keeper.close)
             if self.start_step >= train.steps:
                 return finished_outcome(self.folder) if self.first else None
             journal = stack.enter_context(Journal(self.folder, self.start_step)) if self.first else None
             stream = stack.enter_context(self.feed.stream(self.start_step))
-            clock = _Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
+            clock = Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
             self._note_start(journal)
+            keeper = self._keeper(journal, stack)
             for batch in islice(stream, train.steps - self.start_step):
                 step = batch.step
                 numbers = self._step(batch, journal, clock, stream)
                 stopping = self._stopping(step + 1)
                 if (step + 1) % train.checkpoint_steps == 0 or step + 1 == train.steps or stopping:
-                    self.keeper.keep(step + 1, numbers, journal)
+                    keeper.keep(step + 1, numbers, journal)
                     self._show(step + 1, numbers, clock, at_checkpoint=True)
                 if stopping:
-                    self._stop(step + 1, journal)
-            self.keeper.settle()
+                    self._stop(step + 1, journal, keeper)
+            keeper.settle()
+            keeper.note_judgement(journal, wait=True)
             return self._end(journal, clock, stream)
 
-    def _step(self, batch: Batch, journal: Journal | None, clock: "_Clock", stream: TileStream) -> dict[str, float]:
+    def _keeper(self, journal: Journal | None, stack: ExitStack) -> Keeper:
+        """What keeps and judges the checkpoints; a checkpoint that is resumed from unjudged is judged first."""
+        scorer = None
+        if journal:
+            judged = journal.events(JUDGED)
+            scorer = Scorer(self.config, self.feed.tile_set, self.folder.store, judged)
+            stack.callback(scorer.close)
+            if self.start_step and self.start_step not in {entry["step"] for entry in judged}:
+                scorer.submit(self.start_step, self.pair.averaged_generator())
+        keeper = Keeper(self.config, self.folder, self.pair, self.film, scorer, self.feed.tile_set.digest, self.watch)
+        stack.callback(keeper.close)
+        return keeper
+
+    def _step(self, batch: Batch, journal: Journal | None, clock: "Clock", stream: TileStream) -> dict[str, float]:
         """One step, with what is due after it."""
         step = batch.step
         self.pair.each(lambda lane: self._begin(lane, batch))
@@ -153,7 +164,7 @@ class _Run:
             return False
         return step < self.train.steps and ranks.first_says(self.first and self.watch.stop())
 
-    def _stop(self, step: int, journal: Journal | None) -> None:
+    def _stop(self, step: int, journal: Journal | None, keeper: Keeper) -> None:
         """Ends a run whose last checkpoint is being written.
 
         Raises:
@@ -161,7 +172,7 @@ class _Run:
         """
         if journal:
             journal.event(step, "stop")
-        self.keeper.settle()
+        keeper.settle()
         if journal:
             journal.publish()
         checkpoint = self.folder.place(f"{FOLDER}/{name_of(step)}")
@@ -177,7 +188,7 @@ class _Run:
             about = {"workers": ranks.world_size(), "device": str(self.device), "cache": self.feed.cache.kind}
             journal.event(self.start_step, "resume" if self.start_step else "start", **about)
 
-    def _show(self, step: int, numbers: dict[str, float], clock: "_Clock", at_checkpoint: bool = False) -> None:
+    def _show(self, step: int, numbers: dict[str, float], clock: "Clock", at_checkpoint: bool = False) -> None:
         if self.first:
             share = self.path_a_steps / (step - self.start_step)
             real, fake, fooling = (numbers[f"{name}_loss_before"] for name in ("real", "fake", "generator"))
@@ -185,7 +196,7 @@ class _Run:
             told = Progress(step, self.train.steps, real, fake, fooling, share, speed, left, at_checkpoint)
             self.watch.progress(told)
 
-    def _end(self, journal: Journal | None, clock: "_Clock", stream: TileStream) -> Outcome | None:
+    def _end(self, journal: Journal | None, clock: "Clock", stream: TileStream) -> Outcome | None:
         if journal is None:
             return None
         film = self.film.develop()
@@ -204,43 +215,3 @@ def finished_outcome(folder: RunFolder) -> Outcome:
     film = folder.place(FILM_NAME) if folder.store.exists(FILM_NAME) else None
     checkpoint, grid = folder.place(f"{FOLDER}/{name_of(step)}"), folder.place(grid_name(step))
     return Outcome(folder.url, step, checkpoint, grid, film, 0.0, 0.0, 0.0)
-
-
-class _Clock:
-    """Time of an attempt: since its start, and over the last steps."""
-
-    def __init__(self, start_step: int, steps: int, tiles_per_step: int) -> None:
-        self._start_step, self._step, self._steps, self._tiles_per_step = start_step, start_step, steps, tiles_per_step
-        self._start = time.monotonic()
-        self._marks: list[tuple[int, float]] = [(start_step, self._start)]
-
-    def tick(self, step: int) -> None:
-        """A step has ended."""
-        self._step = step
-        self._marks = [*self._marks[-SPEED_STEPS:], (step, time.monotonic())]
-
-    def seconds(self) -> float:
-        """Since the attempt started."""
-        return time.monotonic() - self._start
-
-    def tiles(self) -> int:
-        """Real tiles taken in this attempt."""
-        return (self._step - self._start_step) * self._tiles_per_step
-
-    def tiles_per_second(self) -> float:
-        """Over the last steps."""
-        (first, then), (last, now) = self._marks[0], self._marks[-1]
-        return (last - first) * self._tiles_per_step / max(now - then, 1e-9)
-
-    def seconds_left(self) -> float:
-        """At the speed of the last steps."""
-        return (self._steps - self._step) * self._tiles_per_step / max(self.tiles_per_second(), 1e-9)
-
-    def timing(self, waited_seconds: float) -> dict[str, float]:
-        """For the journal."""
-        seconds = self.seconds()
-        return {
-            "seconds": seconds,
-            "tiles_per_second": self.tiles_per_second(),
-            "waited_share": waited_seconds / max(seconds, 1e-9),
-        }

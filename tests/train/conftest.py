@@ -52,6 +52,7 @@ def make_config(tile_set: str, tmp_path: Path) -> MakeConfig:
                 "size": SIZE, "filters": "8,8", "smoothing_layers": 0, "noise_size": 6, "kernel_size": 4,
                 "dense_head": "",
             },
+            "judge": {"tiles": 0},
             "recipe": {"history_capacity": 6, "history_share": 0.5, "path_threshold": 0.7},
             "train": {
                 "store": str(tmp_path / "runs"), "name": "run", "steps": 12, "lanes": 4, "lane_batch": 4,

@@ -1,0 +1,58 @@
+"""Fakes before the judge: arrays in, figures out."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgan.errors import TilesError
+from satgan.judge.description import check_tiles, describe
+from satgan.judge.memory import nearness
+from satgan.judge.reference import Reference
+from satgan.judge.score import Score, about, measure, overall, ratio, score_names
+
+
+class Judgement(NamedTuple):
+    """What the judge found.
+
+    Attributes:
+        score: overall; lower is better, 1 is as far from the reals as reals are from each other.
+        tiles: fakes that were judged, and reals they were compared with.
+        scores: by name, in the order of tables.
+    """
+
+    score: float
+    tiles: int
+    scores: dict[str, Score]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain floats under names, for JSON."""
+        scores = {name: score._asdict() for name, score in self.scores.items()}
+        return {"score": self.score, "tiles": self.tiles, "scores": scores}
+
+
+def judge(fakes: NDArray[np.uint8], reference: Reference) -> Judgement:
+    """All scores of fakes against a reference. The same arrays give the same figures; no state is read or kept.
+
+    The convolutions of the random features run on torch's own threads (OpenMP; as many as `torch.get_num_threads()`
+    says), matrix products on those of NumPy's BLAS, the rest on the calling thread. No global generator or setting is
+    touched, so a judge in a thread beside training leaves its bits alone.
+
+    Args:
+        fakes: `[N, S, S, C] uint8`, N = reference.tiles_per_side.
+        reference: of reals of the same shape.
+
+    Raises:
+        TilesError: another number, size or channels.
+    """
+    reals = reference.half
+    check_tiles(fakes, "fakes", like=reals.tiles)
+    if len(fakes) != len(reals.tiles):
+        raise TilesError(f"{len(fakes)} fakes against {len(reals.tiles)} reals", "give as many fakes as reals")
+    found = describe(fakes, reference.encoder)
+    values = {**measure(found, reals), "memory": nearness(found.thumbnails, reference.training)}
+    scores = {}
+    for name in score_names(fakes.shape[1]):
+        value, floor = values[name], reference.floors[name]
+        scores[name] = Score(value, floor, ratio(about(name).kind, value, floor, len(fakes)))
+    return Judgement(overall(scores), len(fakes), scores)

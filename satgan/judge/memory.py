@@ -1,0 +1,59 @@
+"""Memorising: does the generator repeat training tiles?"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgan.judge.diversity import squared_distances
+
+Tiles = NDArray[np.uint8]
+Thumbnails = NDArray[np.float32]
+
+THUMBNAIL = 16
+NEIGHBOURS = 16
+TILES_AT_ONCE = 128
+
+
+def thumbnails(tiles: Tiles) -> Thumbnails:
+    """Tiles reduced to at most 16 × 16 by means over equal squares, less medium grey: `[N, s, s, C] float32`.
+
+    Args:
+        tiles: `[N, S, S, C] uint8`.
+    """
+    count, size, _, channels = tiles.shape
+    block = -(-size // THUMBNAIL)
+    side = size // block
+    inner = tiles[:, : side * block, : side * block]
+    means: Thumbnails = inner.reshape(count, side, block, side, block, channels).mean(axis=(2, 4), dtype=np.float32)
+    return means - np.float32(127.5)
+
+
+def symmetries(images: Thumbnails) -> list[Thumbnails]:
+    """The eight turned and flipped forms of `[N, s, s, C]`: augmented training may repeat a tile in any of them."""
+    turned = [np.rot90(images, quarter, axes=(1, 2)) for quarter in range(4)]
+    return turned + [image[:, ::-1] for image in turned]
+
+
+def nearness(tiles: Thumbnails, training: Thumbnails, own_places: NDArray[np.int64] | None = None) -> float:
+    """Distance to the nearest training tile over the mean distance to the 16 nearest, mean over the tiles: from 0
+    (copies) to 1.
+
+    The distance is Euclidean between thumbnails, the nearest of the eight symmetries. It is set against the
+    neighbourhood (as Carlini et al. 2023 do to find copies) because a blurred or dull tile is near to everything.
+
+    Args:
+        tiles: `[N, s, s, C]` of `thumbnails`.
+        training: `[M, s, s, C]`, M at least 17.
+        own_places: where each of `tiles` itself stands in `training`, if it does; it is not its own neighbour.
+    """
+    known = training.reshape(len(training), -1)
+    values = []
+    for first in range(0, len(tiles), TILES_AT_ONCE):
+        part = tiles[first : first + TILES_AT_ONCE]
+        squares = [squared_distances(form.reshape(len(part), -1), known) for form in symmetries(part)]
+        distances = np.sqrt(np.min(squares, axis=0))
+        if own_places is not None:
+            distances[np.arange(len(part)), own_places[first : first + len(part)]] = np.inf
+        nearest = np.partition(distances, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+        around = nearest.mean(axis=1)
+        values.append(nearest.min(axis=1) / np.where(around > 0, around, 1))
+    return float(np.concatenate(values).mean())

@@ -1,0 +1,46 @@
+"""How long an attempt at a run has taken, how fast it is, and how long it will still take."""
+
+import time
+
+SPEED_STEPS = 100
+"""Steps over which tiles per second are averaged."""
+
+
+class Clock:
+    """Time of an attempt: since its start, and over the last steps."""
+
+    def __init__(self, start_step: int, steps: int, tiles_per_step: int) -> None:
+        self._start_step, self._step, self._steps, self._tiles_per_step = start_step, start_step, steps, tiles_per_step
+        self._start = time.monotonic()
+        self._marks: list[tuple[int, float]] = [(start_step, self._start)]
+
+    def tick(self, step: int) -> None:
+        """A step has ended."""
+        self._step = step
+        self._marks = [*self._marks[-SPEED_STEPS:], (step, time.monotonic())]
+
+    def seconds(self) -> float:
+        """Since the attempt started."""
+        return time.monotonic() - self._start
+
+    def tiles(self) -> int:
+        """Real tiles taken in this attempt."""
+        return (self._step - self._start_step) * self._tiles_per_step
+
+    def tiles_per_second(self) -> float:
+        """Over the last steps."""
+        (first, then), (last, now) = self._marks[0], self._marks[-1]
+        return (last - first) * self._tiles_per_step / max(now - then, 1e-9)
+
+    def seconds_left(self) -> float:
+        """At the speed of the last steps."""
+        return (self._steps - self._step) * self._tiles_per_step / max(self.tiles_per_second(), 1e-9)
+
+    def timing(self, waited_seconds: float) -> dict[str, float]:
+        """For the journal."""
+        seconds = self.seconds()
+        return {
+            "seconds": seconds,
+            "tiles_per_second": self.tiles_per_second(),
+            "waited_share": waited_seconds / max(seconds, 1e-9),
+        }

@@ -1,0 +1,126 @@
+"""Scores at checkpoints (law 7), in a thread beside the steps: it draws tiles, judges them, and keeps the best in mind.
+
+A checkpoint that comes while the one before is still being judged is not judged: training does not wait. On the
+machines that train slowly enough for that to matter, judging is quicker than the way to the next checkpoint.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+
+from satgan.config import Config
+from satgan.gan.networks import Generator
+from satgan.gan.noise import noise
+from satgan.judge.alarms import Alarm, alarms
+from satgan.judge.description import FEWEST_TILES, SMALLEST_SIZE
+from satgan.judge.judgement import Judgement, judge
+from satgan.judge.reference import Reference, make_reference, pick_tiles
+from satgan.judge.score import Score
+from satgan.randomness import Purpose
+from satgan.tiles.pixels import to_bytes
+from satgan.tiles.store import Store
+from satgan.tiles.tile_set import TileSet
+from satgan.train.checkpoint import FOLDER, name_of
+
+BEST_NAME = "best.json"
+BATCH = 64
+REFERENCE_SEED = 0
+"""Whatever the run's seed: runs on one set are judged by the same real tiles."""
+
+NICE = 10
+"""How far judging stands back behind training where cores are short."""
+
+
+class Scorer:
+    """Judges the averaged generators of one run; worker 0 alone has one.
+
+    Args:
+        config: the run's.
+        tile_set: what it trains on.
+        run: the run's folder.
+        journalled: earlier judgements of the run, as the journal has them.
+    """
+
+    def __init__(self, config: Config, tile_set: TileSet, run: Store, journalled: Sequence[dict[str, Any]]) -> None:
+        self._config, self._tile_set, self._run = config, tile_set, run
+        self._tiles = min(config.judge.tiles, tile_set.manifest.tile_count // 2)
+        self._thread = ThreadPoolExecutor(1, "judge", initializer=_stand_back)
+        self._reference: Reference | None = None
+        self._judging: tuple[int, Future[Judgement]] | None = None
+        earlier = [(int(entry["step"]), _judgement(entry)) for entry in journalled]
+        self.judged = [(step, one) for step, one in earlier if one.tiles == self._tiles]
+
+    @property
+    def off(self) -> bool:
+        """Whether nothing is judged: none wanted, too few tiles in the set, or tiles too small."""
+        return self._tiles < FEWEST_TILES or self._config.gan.size < SMALLEST_SIZE
+
+    @property
+    def wanted(self) -> set[int]:
+        """Steps of the checkpoints that must stay: the best so far, and the one that is being judged."""
+        pending = {self._judging[0]} if self._judging else set()
+        return pending | ({self.best} if self.best is not None else set())
+
+    @property
+    def best(self) -> int | None:
+        """The step of the best checkpoint so far."""
+        return min(self.judged, key=lambda one: one[1].score)[0] if self.judged else None
+
+    def submit(self, step: int, averaged: Generator) -> None:
+        """Begins to judge, unless the judge is busy.
+
+        Args:
+            step: of the checkpoint.
+            averaged: its averaged generator, in evaluation mode; nobody else uses it.
+        """
+        if self._judging is None and not self.off:
+            self._judging = (step, self._thread.submit(self._judge, averaged))
+
+    def take(self, wait: bool) -> tuple[int, Judgement, list[Alarm]] | None:
+        """What was judged since the last call, with the alarms that hold now; the best one is noted in the run.
+
+        Args:
+            wait: until the judge is done; else None while it is busy.
+        """
+        if self._judging is None or not (wait or self._judging[1].done()):
+            return None
+        (step, judging), self._judging = self._judging, None
+        judgement = judging.result()
+        self.judged.append((step, judgement))
+        if self.best == step:
+            best = {"step": step, "checkpoint": f"{FOLDER}/{name_of(step)}", **judgement.as_dict()}
+            self._run.write(BEST_NAME, json.dumps(best, indent=2).encode())
+        return step, judgement, alarms(self.judged)
+
+    def close(self) -> None:
+        """Ends its thread, after what it is judging."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def _judge(self, averaged: Generator) -> Judgement:
+        if self._reference is None:
+            self._reference = make_reference(pick_tiles(self._tile_set, 2 * self._tiles, REFERENCE_SEED))
+        return judge(self._draw(averaged), self._reference)
+
+    @torch.no_grad()
+    def _draw(self, averaged: Generator) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Tiles `[N, S, S, C]` of noise that is the same at every checkpoint."""
+        shape = (self._tiles, self._config.gan.noise_size)
+        fixed = noise(self._config.train.seed, Purpose.JUDGE_NOISE, shape).to(next(averaged.parameters()).device)
+        return np.concatenate([to_bytes(averaged(rows)).cpu().numpy() for rows in torch.split(fixed, BATCH)])
+
+
+def _stand_back() -> None:
+    """Lowers this thread's priority, where the system knows priorities of threads."""
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+
+
+def _judgement(entry: dict[str, Any]) -> Judgement:
+    scores = {name: Score(**score) for name, score in entry["scores"].items()}
+    return Judgement(entry["score"], entry["tiles"], scores)
