@@ -83,13 +83,11 @@ class Keeper:
             journal: worker 0's.
             wait: until the judge is done.
         """
-        found = self._scorer.take(wait) if self._scorer else None
-        if journal is None or found is None:
-            return
-        step, judgement, alarms = found
-        journal.judged(step, judgement)
-        for alarm in alarms:
-            journal.event(step, "alarm", **alarm._asdict())
+        while self._scorer and journal and (found := self._scorer.take(wait)):
+            step, judgement, alarms = found
+            journal.judged(step, judgement)
+            for alarm in alarms:
+                journal.event(step, "alarm", **alarm._asdict())
 
     def close(self) -> None:
         """Ends its thread, after what it is writing."""

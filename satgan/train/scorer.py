@@ -1,7 +1,7 @@
 """Scores at checkpoints (law 7), in a thread beside the steps: it draws tiles, judges them, and keeps the best in mind.
 
-A checkpoint that comes while the one before is still being judged is not judged: training does not wait. On the
-machines that train slowly enough for that to matter, judging is quicker than the way to the next checkpoint.
+Training does not wait for it: of the checkpoints that come while one is being judged only the newest is judged after
+it, and so the last one always is.
 """
 
 import json
@@ -53,6 +53,7 @@ class Scorer:
         self._thread = ThreadPoolExecutor(1, "judge", initializer=_stand_back)
         self._reference: Reference | None = None
         self._judging: tuple[int, Future[Judgement]] | None = None
+        self._waiting: tuple[int, Generator] | None = None
         earlier = [(int(entry["step"]), _judgement(entry)) for entry in journalled]
         self.judged = [(step, one) for step, one in earlier if one.tiles == self._tiles]
 
@@ -63,9 +64,9 @@ class Scorer:
 
     @property
     def wanted(self) -> set[int]:
-        """Steps of the checkpoints that must stay: the best so far, and the one that is being judged."""
-        pending = {self._judging[0]} if self._judging else set()
-        return pending | ({self.best} if self.best is not None else set())
+        """Steps of the checkpoints that must stay: the best so far, and those that may turn out to be better."""
+        steps = {one[0] for one in (self._judging, self._waiting) if one}
+        return steps | ({self.best} if self.best is not None else set())
 
     @property
     def best(self) -> int | None:
@@ -73,14 +74,18 @@ class Scorer:
         return min(self.judged, key=lambda one: one[1].score)[0] if self.judged else None
 
     def submit(self, step: int, averaged: Generator) -> None:
-        """Begins to judge, unless the judge is busy.
+        """Begins to judge, or does so once the judge is free, unless a newer checkpoint comes first.
 
         Args:
             step: of the checkpoint.
             averaged: its averaged generator, in evaluation mode; nobody else uses it.
         """
-        if self._judging is None and not self.off:
+        if self.off:
+            return
+        if self._judging is None:
             self._judging = (step, self._thread.submit(self._judge, averaged))
+        else:
+            self._waiting = (step, averaged)
 
     def take(self, wait: bool) -> tuple[int, Judgement, list[Alarm]] | None:
         """What was judged since the last call, with the alarms that hold now; the best one is noted in the run.
@@ -92,6 +97,9 @@ class Scorer:
             return None
         (step, judging), self._judging = self._judging, None
         judgement = judging.result()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, None
+            self.submit(*waiting)
         self.judged.append((step, judgement))
         if self.best == step:
             best = {"step": step, "checkpoint": f"{FOLDER}/{name_of(step)}", **judgement.as_dict()}

@@ -1,0 +1,134 @@
+"""Checkpoints are judged beside the steps; the best one stays, whatever comes after it."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from satgan.gan.networks import Generator
+from satgan.judge.judgement import Judgement
+from satgan.train.checkpoint import complete_steps
+from satgan.train.run_folder import RunFolder
+from satgan.train.scorer import Scorer
+from tests.train.conftest import MakeConfig, run, weights_of
+
+JUDGED = {"judge": {"tiles": 24}}
+PATIENCE_SECONDS = 60.0
+
+
+def entries(run_folder: str, event: str) -> list[dict[str, Any]]:
+    """The journal's entries of one kind."""
+    lines = (Path(run_folder) / "journal.jsonl").read_text().splitlines()
+    return [entry for entry in map(json.loads, lines) if entry.get("event") == event]
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of a few quick steps, in which every checkpoint is judged before the next one comes."""
+    submit = Scorer.submit
+
+    def submit_and_wait(scorer: Scorer, step: int, averaged: Generator) -> None:
+        submit(scorer, step, averaged)
+        if scorer._judging:
+            scorer._judging[1].exception()
+
+    monkeypatch.setattr(Scorer, "submit", submit_and_wait)
+
+
+def falling(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
+    """The judge's next overall scores."""
+    from satgan.judge.judgement import judge
+
+    given = iter(scores)
+    monkeypatch.setattr("satgan.train.scorer.judge", lambda *tiles: judge(*tiles)._replace(score=next(given)))
+
+
+@pytest.mark.usefixtures("patient")
+def test_every_checkpoint_is_judged_and_judging_changes_no_bit(make_config: MakeConfig) -> None:
+    plain = run(make_config(train={"name": "plain"}))
+    judged = run(make_config(train={"name": "judged"}, **JUDGED))
+    assert weights_of(plain.checkpoint) == weights_of(judged.checkpoint)
+    found = entries(judged.run, "judged")
+    assert [entry["step"] for entry in found] == [5, 10, 12]
+    assert all(entry["tiles"] == 24 and entry["score"] >= 1 for entry in found)
+    assert not entries(plain.run, "judged")
+
+
+@pytest.mark.usefixtures("patient")
+def test_judgements_follow_from_config_and_seed(make_config: MakeConfig) -> None:
+    whole = run(make_config(train={"name": "whole"}, **JUDGED))
+    run(make_config(train={"name": "again", "steps": 7}, **JUDGED))
+    again = run(make_config(train={"name": "again"}, **JUDGED))
+    shared = {entry["step"]: entry for entry in entries(whole.run, "judged")}
+    assert {5: shared[5], 10: shared[10], 12: shared[12]}.items() <= {
+        entry["step"]: entry for entry in entries(again.run, "judged")
+    }.items()
+
+
+@pytest.mark.usefixtures("patient")
+def test_the_best_checkpoint_stays(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    falling(monkeypatch, [3.0, 2.0, 4.0, 5.0, 6.0, 7.0])
+    config = make_config(train={"checkpoint_steps": 2, "keep_checkpoints": 1}, **JUDGED)
+    outcome = run(config)
+    assert complete_steps(RunFolder(config.train.store, config.train.name).store) == [4, 12]
+    best = json.loads((Path(outcome.run) / "best.json").read_text())
+    assert (best["step"], best["score"], best["checkpoint"]) == (4, 2.0, "checkpoints/step-00000004")
+    assert set(best["scores"]) >= {"spectrum", "recall", "memory"}
+    alarms = entries(outcome.run, "alarm")
+    assert [(alarm["kind"], alarm["step"], alarm["since_step"], alarm["best_step"]) for alarm in alarms] == [
+        ("worse", 10, 6, 4),
+        ("worse", 12, 6, 4),
+    ]
+
+
+@pytest.mark.usefixtures("patient")
+def test_the_best_of_before_is_known_after_a_resume(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    falling(monkeypatch, [2.0, 3.0, 4.0, 5.0])
+    options = {"checkpoint_steps": 3, "keep_checkpoints": 1}
+    run(make_config(train=options | {"steps": 6}, **JUDGED))
+    config = make_config(train=options, **JUDGED)
+    outcome = run(config)
+    assert json.loads((Path(outcome.run) / "best.json").read_text())["step"] == 3
+    assert complete_steps(RunFolder(config.train.store, config.train.name).store) == [3, 12]
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_checkpoint_left_unjudged_by_a_kill_is_judged_on_resume(make_config: MakeConfig) -> None:
+    first = run(make_config(train={"steps": 5}, **JUDGED))
+    journal = Path(first.run) / "journal.jsonl"
+    kept = [line for line in journal.read_text().splitlines(keepends=True) if '"judged"' not in line]
+    journal.write_text("".join(kept))
+    outcome = run(make_config(**JUDGED))
+    assert [entry["step"] for entry in entries(outcome.run, "judged")] == [5, 10, 12]
+
+
+def test_training_does_not_wait_for_the_judge(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judge of the first checkpoint is held until the last step is taken: those between are not judged."""
+    from satgan.gan.step import train_step
+    from satgan.judge.judgement import judge
+
+    ended, taken = threading.Event(), 0
+
+    def held(*given: Any) -> Judgement:
+        assert ended.wait(PATIENCE_SECONDS)
+        return judge(*given)
+
+    def counted(*given: Any) -> dict[str, float]:
+        nonlocal taken
+        taken += 1
+        if taken == 12:
+            ended.set()
+        return train_step(*given)
+
+    monkeypatch.setattr("satgan.train.scorer.judge", held)
+    monkeypatch.setattr("satgan.train.loop.train_step", counted)
+    outcome = run(make_config(train={"checkpoint_steps": 3}, **JUDGED))
+    assert [entry["step"] for entry in entries(outcome.run, "judged")] == [3, 12]
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_small_set_is_judged_with_half_of_it(make_config: MakeConfig) -> None:
+    outcome = run(make_config(judge={"tiles": 512}))
+    assert {entry["tiles"] for entry in entries(outcome.run, "judged")} == {75}
