@@ -55,7 +55,7 @@ class TilesConfig(Group):
     """From a tile set to batches."""
 
     source: Place | None = Field(
-        None, description="tile set: folder or s3:// prefix; none: the embedded Blue Marble set"
+        None, description="tile set: folder or s3:// prefix; none: an embedded one, Blue Marble or digits"
     )
     augment: Literal["dihedral", "none"] = Field(
         "dihedral", description="flips and quarter turns of real tiles: overhead imagery has no up"

@@ -69,7 +69,7 @@ def test_train_help_lists_every_option_with_the_presets_default(capsys: pytest.C
     for group, about in Config.model_fields.items():
         for field in about.annotation.model_fields:  # type: ignore[union-attr]
             assert f"--{group}.{field.replace('_', '-')}" in told
-    assert "(default: 1024,512,256,128,64,64)" in told
+    assert "(default: 1024,512,256,128)" in told
     assert "S31" in told
 
 

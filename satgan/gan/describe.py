@@ -75,8 +75,9 @@ def step_flops(config: Config) -> int:
     passes with each batch.
     """
     generator = sum(layer.flops for layer in generator_layers(config.gan)) * _passing(config, "generator")
-    first, *others = (layer.flops for layer in discriminator_layers(config.gan))
-    discriminator = (first + sum(others)) * _passing(config, "discriminator")
+    passing = _passing(config, "discriminator")
+    first, *others = (layer.flops * passing for layer in discriminator_layers(config.gan))
+    discriminator = first + sum(others)
     updates, history = config.recipe.generator_updates, config.recipe.history_share
     learning = (2 + history) * (3 * discriminator - first)
     fooling = updates * (3 * generator + 2 * discriminator)

@@ -48,6 +48,19 @@ def _reference(norm: Norm, shape: tuple[int, ...]) -> Tensor | None:
     return torch.zeros(shape) if norm == "virtual" else None
 
 
+def _with(reference: Tensor | None, batch: Tensor) -> Tensor:
+    """The batch after the reference batch, if there is one."""
+    if reference is None:
+        return batch
+    joined = torch.cat([reference, batch])
+    return joined.contiguous(memory_format=torch.channels_last) if joined.dim() == 4 else joined
+
+
+def _without(reference: Tensor | None, maps: Tensor) -> Tensor:
+    """The maps of the batch alone. Without a reference batch nothing is cut: even a whole slice costs its gradient."""
+    return maps if reference is None else maps[len(reference) :]
+
+
 def _leaky(maps: Tensor, leak: float) -> Tensor:
     return F.leaky_relu(maps, leak) if leak else F.relu(maps)
 
@@ -82,14 +95,12 @@ class Generator(nn.Module):
 
     def forward(self, noise: Tensor) -> Tensor:
         """`[B, Z]` to `[B, C, S, S]`."""
-        batch = len(noise)
-        if self.reference is not None:
-            noise = torch.cat([self.reference, noise])
+        noise = _with(self.reference, noise)
         maps = self.projection(noise).view(-1, self.stem, self.stem, self.stem_filters).permute(0, 3, 1, 2)
         maps = _leaky(self.projection_norm(maps), self.leak)
         for convolution, norm in zip(self.convolutions, self.norms, strict=False):
             maps = _leaky(norm(convolution(maps)), self.leak)
-        return torch.tanh(self.convolutions[-1](maps[-batch:]))
+        return torch.tanh(self.convolutions[-1](_without(self.reference, maps)))
 
 
 class Discriminator(nn.Module):
@@ -125,13 +136,11 @@ class Discriminator(nn.Module):
 
     def forward(self, tiles: Tensor) -> Tensor:
         """`[B, C, S, S]` to `[B]`."""
-        batch = len(tiles)
-        if self.reference is not None:
-            tiles = torch.cat([self.reference, tiles]).contiguous(memory_format=torch.channels_last)
+        tiles = _with(self.reference, tiles)
         maps = F.leaky_relu(self.convolutions[0](tiles), self.leak)
         for convolution, norm in zip(self.convolutions[1:], self.norms, strict=True):
             maps = F.leaky_relu(norm(convolution(maps)), self.leak)
-        features = maps[-batch:].permute(0, 2, 3, 1).flatten(1)
+        features = _without(self.reference, maps).permute(0, 2, 3, 1).flatten(1)
         for dense in self.head[:-1]:
             features = F.leaky_relu(dense(features), self.leak)
         logits: Tensor = self.head[-1](features)

@@ -8,6 +8,7 @@ from satgan.config import Config
 from satgan.errors import CheckpointError, TilesError
 from satgan.gan.describe import describe
 from satgan.tiles.demo import demo_tile_set
+from satgan.tiles.digits import digits_tile_set
 from satgan.tiles.images import open_or_pack
 from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.store import FolderStore, open_store
@@ -24,6 +25,12 @@ LOCAL_TILES = Path("runs") / "tiles"
 
 PACKING_SEED = 1234
 """Of those sets, whatever the run's seed: runs of several seeds share one set."""
+
+EMBEDDED: dict[tuple[int, int], tuple[str, Callable[[Path, int], TileSet]]] = {
+    (64, 3): ("NASA Blue Marble", demo_tile_set),
+    (28, 1): ("handwritten digits of scikit-learn", digits_tile_set),
+}
+"""Where no tile set is given, by size and channels: a name, and who opens it."""
 
 
 def prepare(config: Config, say: Callable[[str], None]) -> tuple[Config, int]:
@@ -104,14 +111,16 @@ def _tile_set(config: Config, say: Callable[[str], None]) -> TileSet:
     packed = LOCAL_TILES if store.startswith("s3://") else Path(store).expanduser() / "tiles"
     if config.tiles.source is not None:
         return _shared(open_or_pack(config.tiles.source, packed, PACKING_SEED), packed, store)
-    if (config.gan.size, config.gan.channels) != (64, 3):
+    shape = (config.gan.size, config.gan.channels)
+    if shape not in EMBEDDED:
         raise TilesError(
-            f"no tile set given, and the embedded Blue Marble set has 64×64 tiles of 3 channels, not "
-            f"{config.gan.size}×{config.gan.size} of {config.gan.channels}",
+            f"no tile set given, and none of the embedded ones has {shape[0]}×{shape[0]} tiles of {shape[1]} "
+            "channel(s): Blue Marble has 64×64 of 3, the digits 28×28 of 1",
             "give --tiles SET; make one with `satgan tiles cut` or `satgan tiles pack`",
         )
-    say("tiles: NASA Blue Marble, embedded")
-    return _shared(demo_tile_set(packed, PACKING_SEED), packed, store)
+    name, embedded = EMBEDDED[shape]
+    say(f"tiles: {name}, embedded")
+    return _shared(embedded(packed, PACKING_SEED), packed, store)
 
 
 def _shared(tile_set: TileSet, packed: Path, store: str) -> TileSet:
