@@ -13,7 +13,7 @@ from satgan.judge.score import SCORES, Kind, ratio, score_names
 from tests.judge.damage import DAMAGES, STRENGTHS, synthetic
 from tests.judge.imagery import real_tiles
 
-COUNT = 256
+COUNT = 160
 
 
 class Ladder(NamedTuple):
@@ -22,6 +22,7 @@ class Ladder(NamedTuple):
     reference: Reference
     tiles: NDArray[np.uint8]
     kinds: NDArray[np.int64]
+    undamaged: float
 
 
 @pytest.fixture(scope="module", params=["synthetic", "real"])
@@ -29,14 +30,15 @@ def ladder(request: pytest.FixtureRequest) -> Ladder:
     if request.param == "real":
         tiles, kinds = real_tiles(request.getfixturevalue("shared_data"), 3 * COUNT)
     else:
-        tiles, kinds = synthetic(3 * COUNT)
-    return Ladder(make_reference(tiles[: 2 * COUNT]), tiles[2 * COUNT :], kinds[2 * COUNT :])
+        tiles, kinds = synthetic(3 * COUNT, size=32)
+    reference, fakes = make_reference(tiles[: 2 * COUNT]), tiles[2 * COUNT :]
+    return Ladder(reference, fakes, kinds[2 * COUNT :], judge(fakes, reference).score)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_the_overall_score_rises_with_the_strength_of_each_damage(ladder: Ladder, damage: str) -> None:
     rungs = [DAMAGES[damage](ladder.tiles, ladder.kinds, strength) for strength in range(STRENGTHS)]
-    scores = [judge(fakes, ladder.reference).score for fakes in (ladder.tiles, *rungs)]
+    scores = [ladder.undamaged, *(judge(fakes, ladder.reference).score for fakes in rungs)]
     assert scores == sorted(scores)
     assert len(set(scores)) == len(scores)
     assert scores[0] < 1.5 < 2 < scores[-1]
