@@ -2,7 +2,8 @@
 
 Karras et al., Progressive Growing of GANs (ICLR 2018), section 5, and the code beside it: 128 patches of 7 × 7 per
 image and level, each channel of a level normalised over the whole set, 4 × 128 random directions, times 1,000. Levels
-go from the tile's size down to 16 pixels.
+go from the tile's size down to 16 pixels. mmagic's definition differs in the pyramid (zeros beyond the edges, pixels
+repeated before enlarging), so its published rows compare in magnitude, not in digits.
 """
 
 from itertools import pairwise

@@ -1,9 +1,11 @@
 """The overall score rises with every kind of damage; a reference survives its bytes; bad input is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from satgan.errors import CorruptData, TilesError
@@ -13,7 +15,7 @@ from satgan.judge.score import SCORES, Kind, ratio, score_names
 from tests.judge.damage import DAMAGES, STRENGTHS, synthetic
 from tests.judge.imagery import real_tiles
 
-COUNT = 160
+COUNT = 128
 
 
 class Ladder(NamedTuple):
@@ -54,6 +56,17 @@ def test_a_damaged_reference_is_refused(ladder: Ladder) -> None:
     raw[len(raw) // 2] ^= 1
     with pytest.raises(CorruptData, match="sha256"):
         load_reference(bytes(raw))
+
+
+def test_a_judge_in_a_thread_gives_the_same_figures_and_leaves_the_global_state_alone(ladder: Ladder) -> None:
+    def state() -> list[object]:
+        return [torch.get_num_threads(), torch.random.get_rng_state().tolist(), str(np.random.get_state())]
+
+    before = state()
+    with ThreadPoolExecutor(1) as thread:
+        judgement = thread.submit(judge, ladder.tiles, ladder.reference).result()
+    assert judgement.score == ladder.undamaged
+    assert state() == before
 
 
 def test_the_reals_themselves_are_no_worse_than_reals(ladder: Ladder) -> None:
