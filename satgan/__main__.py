@@ -173,6 +173,12 @@ def _sample(words: Sequence[str]) -> None:
         print(url)
 
 
+def _judge(words: Sequence[str]) -> None:
+    from satgan.judge_verb import judge
+
+    judge(words)
+
+
 def _tiles(name: str) -> Callable[[Sequence[str]], None]:
     """A verb of `satgan.tiles_verbs`, imported when it is called."""
 
@@ -194,6 +200,7 @@ VERBS = {
     "describe": Verb("layers, parameters, FLOPs and memory of a preset's networks", _describe),
     "train": Verb("train, or resume; without --tiles on embedded NASA Blue Marble imagery", _train),
     "sample": Verb("draw new tiles from a checkpoint", _sample),
+    "judge": Verb("score tiles or a checkpoint against real tiles", _judge),
 }
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ FLOORS = (
     ("train",),
     ("gallery", "cluster"),
     ("options",),
-    ("tiles_verbs",),
+    ("tiles_verbs", "judge_verb"),
     ("__main__",),
 )
 """A room imports only from floors above its own, and from itself."""

@@ -3,8 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from satgan.judge.diversity import squared_distances
-
 Tiles = NDArray[np.uint8]
 Thumbnails = NDArray[np.float32]
 
@@ -48,12 +46,21 @@ def nearness(tiles: Thumbnails, training: Thumbnails, own_places: NDArray[np.int
     known = training.reshape(len(training), -1)
     values = []
     for first in range(0, len(tiles), TILES_AT_ONCE):
-        part = tiles[first : first + TILES_AT_ONCE]
-        squares = [squared_distances(form.reshape(len(part), -1), known) for form in symmetries(part)]
-        distances = np.sqrt(np.min(squares, axis=0))
+        distances = _distances(tiles[first : first + TILES_AT_ONCE], known)
         if own_places is not None:
-            distances[np.arange(len(part)), own_places[first : first + len(part)]] = np.inf
-        nearest = np.partition(distances, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+            distances[np.arange(len(distances)), own_places[first : first + len(distances)]] = np.inf
+        nearest = np.sqrt(np.partition(distances, NEIGHBOURS, axis=1)[:, :NEIGHBOURS])
         around = nearest.mean(axis=1)
         values.append(nearest.min(axis=1) / np.where(around > 0, around, 1))
     return float(np.concatenate(values).mean())
+
+
+def _distances(tiles: Thumbnails, known: Thumbnails) -> NDArray[np.float32]:
+    """Squared distances `[n, M]` of the nearest of each tile's symmetries; turning leaves the squares' sums alone."""
+    flat = tiles.reshape(len(tiles), -1)
+    products = known @ flat.T
+    for form in symmetries(tiles)[1:]:
+        np.maximum(products, known @ form.reshape(flat.shape).T, out=products)
+    squares: NDArray[np.float32] = np.sum(flat**2, axis=1)[:, None] + np.sum(known**2, axis=1)[None] - 2 * products.T
+    np.maximum(squares, 0, out=squares)
+    return squares

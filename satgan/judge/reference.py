@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from satgan.errors import CorruptData, TilesError
+from satgan.errors import CorruptData, StoreForbidden, TilesError
 from satgan.judge.description import FEWEST_TILES, Description, check_tiles, describe
 from satgan.judge.features import Extracted, Layer, fit_encoder
 from satgan.judge.memory import Thumbnails, nearness, thumbnails
@@ -23,6 +24,7 @@ VERSION = 1
 
 SPLITS = 3
 DIGEST_CHARACTERS = 64
+FOLDER = "judge"
 REMAKE = "delete it: it is made again when it is needed"
 
 
@@ -117,6 +119,24 @@ def _floors(reals: Tiles, encoder: list[Layer]) -> dict[str, float]:
         one, other = np.split(mixed, 2)
         found.append(measure(describe(one, encoder), describe(other, encoder)))
     return {name: sum(values[name] for values in found) / SPLITS for name in found[0]}
+
+
+def reference_of(tile_set: TileSet, tiles_per_side: int, seed: int) -> Reference:
+    """The reference of 2 · `tiles_per_side` tiles of a set: made once, then kept in the set's own folder or prefix,
+    under `judge/`. Where that cannot be written it is made every time.
+
+    Raises:
+        TilesError: the set has fewer tiles, or they are too few.
+        CorruptData: what is kept differs from its digest.
+        StoreError: the set cannot be read.
+    """
+    key = f"{FOLDER}/{tile_set.digest[:16]}-{tiles_per_side}-{seed}-v{VERSION}.reference"
+    if tile_set.store.exists(key):
+        return load_reference(tile_set.store.read(key))
+    reference = make_reference(pick_tiles(tile_set, 2 * tiles_per_side, seed))
+    with suppress(StoreForbidden):
+        tile_set.store.write(key, save_reference(reference))
+    return reference
 
 
 def save_reference(reference: Reference) -> bytes:

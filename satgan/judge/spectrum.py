@@ -53,10 +53,15 @@ def radial_distance(first: Spectrum, second: Spectrum) -> float:
         first: `[C, S, S // 2 + 1]` of `log_power`.
         second: of the same shape.
     """
-    rings = np.rint(_radii(first.shape[1]) * first.shape[1]).astype(np.int64).ravel()
+    return float(np.mean(np.abs(radial_means(second - first))))
+
+
+def radial_means(spectrum: Spectrum) -> Spectrum:
+    """Means over the rings of 1, 2, 3, … waves per tile, without the mean level: `[C, rings] float64`."""
+    size = spectrum.shape[1]
+    rings = np.rint(_radii(size) * size).astype(np.int64).ravel()
     sizes = np.maximum(np.bincount(rings), 1)
-    differences = [np.bincount(rings, channel.ravel()) / sizes for channel in second - first]
-    return float(np.mean(np.abs(differences)[:, 1:]))
+    return np.stack([np.bincount(rings, channel.ravel()) / sizes for channel in spectrum])[:, 1:]
 
 
 def checkerboard_index(spectrum: Spectrum) -> Spectrum:

@@ -26,9 +26,9 @@ def blur(tiles: Tiles, kinds: NDArray[np.int64], strength: int) -> Tiles:
 
 
 def noise(tiles: Tiles, kinds: NDArray[np.int64], strength: int) -> Tiles:
-    """White noise of 4, 8, 16 and 32 grey levels."""
+    """White noise of 6, 12, 24 and 48 grey levels."""
     chance = np.random.Generator(np.random.Philox(5)).standard_normal(tiles.shape)
-    return _bytes(tiles + 4 * 2**strength * chance)
+    return _bytes(tiles + 6 * 2**strength * chance)
 
 
 def checkerboard(tiles: Tiles, kinds: NDArray[np.int64], strength: int) -> Tiles:

@@ -1,9 +1,11 @@
 """The overall score rises with every kind of damage; a reference survives its bytes; bad input is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from satgan.errors import CorruptData, TilesError
@@ -13,7 +15,7 @@ from satgan.judge.score import SCORES, Kind, ratio, score_names
 from tests.judge.damage import DAMAGES, STRENGTHS, synthetic
 from tests.judge.imagery import real_tiles
 
-COUNT = 256
+COUNT = 128
 
 
 class Ladder(NamedTuple):
@@ -22,6 +24,7 @@ class Ladder(NamedTuple):
     reference: Reference
     tiles: NDArray[np.uint8]
     kinds: NDArray[np.int64]
+    undamaged: float
 
 
 @pytest.fixture(scope="module", params=["synthetic", "real"])
@@ -29,14 +32,15 @@ def ladder(request: pytest.FixtureRequest) -> Ladder:
     if request.param == "real":
         tiles, kinds = real_tiles(request.getfixturevalue("shared_data"), 3 * COUNT)
     else:
-        tiles, kinds = synthetic(3 * COUNT)
-    return Ladder(make_reference(tiles[: 2 * COUNT]), tiles[2 * COUNT :], kinds[2 * COUNT :])
+        tiles, kinds = synthetic(3 * COUNT, size=32)
+    reference, fakes = make_reference(tiles[: 2 * COUNT]), tiles[2 * COUNT :]
+    return Ladder(reference, fakes, kinds[2 * COUNT :], judge(fakes, reference).score)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_the_overall_score_rises_with_the_strength_of_each_damage(ladder: Ladder, damage: str) -> None:
     rungs = [DAMAGES[damage](ladder.tiles, ladder.kinds, strength) for strength in range(STRENGTHS)]
-    scores = [judge(fakes, ladder.reference).score for fakes in (ladder.tiles, *rungs)]
+    scores = [ladder.undamaged, *(judge(fakes, ladder.reference).score for fakes in rungs)]
     assert scores == sorted(scores)
     assert len(set(scores)) == len(scores)
     assert scores[0] < 1.5 < 2 < scores[-1]
@@ -52,6 +56,17 @@ def test_a_damaged_reference_is_refused(ladder: Ladder) -> None:
     raw[len(raw) // 2] ^= 1
     with pytest.raises(CorruptData, match="sha256"):
         load_reference(bytes(raw))
+
+
+def test_a_judge_in_a_thread_gives_the_same_figures_and_leaves_the_global_state_alone(ladder: Ladder) -> None:
+    def state() -> list[object]:
+        return [torch.get_num_threads(), torch.random.get_rng_state().tolist(), str(np.random.get_state())]
+
+    before = state()
+    with ThreadPoolExecutor(1) as thread:
+        judgement = thread.submit(judge, ladder.tiles, ladder.reference).result()
+    assert judgement.score == ladder.undamaged
+    assert state() == before
 
 
 def test_the_reals_themselves_are_no_worse_than_reals(ladder: Ladder) -> None:

@@ -1,0 +1,161 @@
+"""Two sides before the judge: tile sets, folders of images, or checkpoints to draw from."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgan.errors import TilesError
+from satgan.gallery.sample import draw_batches, open_checkpoint
+from satgan.judge.description import FEWEST_TILES
+from satgan.judge.judgement import Judgement, judge
+from satgan.judge.reference import Reference, make_reference, pick_tiles, reference_of
+from satgan.judge.spectrum import Spectrum, log_power
+from satgan.randomness import Purpose, generator
+from satgan.tiles.images import TileFolder, look_at_folder
+from satgan.tiles.manifest import MANIFEST_NAME
+from satgan.tiles.store import open_store
+from satgan.tiles.tile_set import TileSet, open_tile_set
+from satgan.train.checkpoint import COMPLETE_NAME, complete_steps
+
+Tiles = NDArray[np.uint8]
+
+TILES_PER_SIDE = 2048
+SHOWN = 64
+
+
+class Side(NamedTuple):
+    """A side that was looked at but not read.
+
+    Attributes:
+        url: as it was given.
+        available: its tiles; None for a checkpoint, which draws any number.
+        size: height and width of its tiles in pixels.
+        channels: of its tiles.
+        take: so many of them in random order, `[n, S, S, C] uint8`; a function of the seed.
+        tile_set: if it is one.
+    """
+
+    url: str
+    available: int | None
+    size: int
+    channels: int
+    take: Callable[[int], Tiles]
+    tile_set: TileSet | None = None
+
+
+class Finding(NamedTuple):
+    """A judgement with what a page shows beside it: some tiles of both sides, and their spectra."""
+
+    judgement: Judgement
+    fakes: Tiles
+    reals: Tiles
+    fake_spectrum: Spectrum
+    real_spectrum: Spectrum
+
+
+def compare(fakes: str, reals: str, tiles_per_side: int | None, held_out: str | None, seed: int) -> Finding:
+    """Judges one side against the other.
+
+    Args:
+        fakes: a tile set, a folder or prefix of images, a checkpoint or a run.
+        reals: the same; twice as many tiles are taken of it.
+        tiles_per_side: N; None for 2,048, or what both sides have.
+        held_out: real tiles that were not trained on, for the floor of `memory`.
+        seed: of the choice of tiles and of the noise.
+
+    Raises:
+        TilesError: sides of different shape, or too few tiles on one.
+        CheckpointError, CorruptData, StoreError: a side cannot be used.
+    """
+    fake_side, real_side = open_side(fakes, seed), open_side(reals, seed)
+    held_side = open_side(held_out, seed) if held_out else None
+    for side in (fake_side, *([held_side] if held_side else [])):
+        _refuse_other_shape(side, real_side)
+    count = _tiles_per_side(fake_side, real_side, tiles_per_side)
+    reference = _reference(real_side, held_side, count, seed)
+    drawn = fake_side.take(count)
+    half = reference.half
+    return Finding(
+        judge(drawn, reference), drawn[:SHOWN], half.tiles[:SHOWN], log_power(drawn), half.spectrum
+    )  # fmt: skip
+
+
+def open_side(url: str, seed: int) -> Side:
+    """What lies at a url: a tile set, a checkpoint or a run with one, else a folder of images.
+
+    Raises:
+        StoreMissing, TilesError: none of them.
+        CheckpointError, CorruptData: a checkpoint that cannot be used.
+    """
+    store = open_store(url)
+    if store.exists(MANIFEST_NAME):
+        tile_set = open_tile_set(url)
+        about = tile_set.manifest
+        take: Callable[[int], Tiles] = lambda count: pick_tiles(tile_set, count, seed)  # noqa: E731
+        return Side(url, about.tile_count, about.size, about.channels, take, tile_set)
+    if store.exists(COMPLETE_NAME) or complete_steps(store):
+        return _checkpoint_side(url, seed)
+    folder = look_at_folder(url)
+    return Side(
+        url, len(folder.listing), folder.shape.height, folder.shape.channels,
+        lambda count: _from_folder(folder, count, seed),
+    )  # fmt: skip
+
+
+def _checkpoint_side(url: str, seed: int) -> Side:
+    checkpoint = open_checkpoint(url)
+    config, network = checkpoint.config().gan, checkpoint.generator("average")
+
+    def take(count: int) -> Tiles:
+        return np.concatenate(list(draw_batches(network, seed, count, config.noise_size)))
+
+    return Side(url, None, config.size, config.channels, take)
+
+
+def _from_folder(folder: TileFolder, count: int, seed: int) -> Tiles:
+    order = generator(seed, Purpose.JUDGE, lane=5).permutation(len(folder.listing))[:count]
+    chosen = folder._replace(listing=[folder.listing[number] for number in order])
+    expected = (folder.shape.height, folder.shape.width, folder.shape.channels)
+    tiles = np.empty((count, *expected), np.uint8)
+    for number, tile in enumerate(chosen.tiles()):
+        if not isinstance(tile.pixels, np.ndarray) or tile.pixels.shape != expected:
+            found = f"{folder.store.url}/{tile.name} is not {' × '.join(map(str, expected))} like most there"
+            raise TilesError(found, "remove it, or give what `satgan tiles pack` makes of the folder")
+        tiles[number] = tile.pixels
+    return tiles
+
+
+def _refuse_other_shape(side: Side, reals: Side) -> None:
+    if (side.size, side.channels) != (reals.size, reals.channels):
+        raise TilesError(
+            f"{side.url} has tiles of {side.size} pixels and {side.channels} channels, {reals.url} of {reals.size} "
+            f"and {reals.channels}",
+            "compare tiles of the same size and channels; `satgan tiles cut --size` makes others",
+        )
+
+
+def _tiles_per_side(fakes: Side, reals: Side, wanted: int | None) -> int:
+    """N, or a refusal: the reals are needed twice."""
+    room = min(TILES_PER_SIDE if count is None else count for count in (_half(reals), fakes.available))
+    count = min(TILES_PER_SIDE, room) if wanted is None else wanted
+    if count < FEWEST_TILES:
+        found = f"{count} tiles per side ({fakes.url}: {fakes.available}; {reals.url}: {reals.available}, needed twice)"
+        raise TilesError(found, f"the judge needs {FEWEST_TILES} fakes and {2 * FEWEST_TILES} reals, or more")
+    for side, needed in ((fakes, count), (reals, 2 * count)):
+        if side.available is not None and side.available < needed:
+            found = f"--tiles-per-side {count} needs {needed:,} tiles of {side.url}, which has {side.available:,}"
+            raise TilesError(found, f"ask for at most {room:,}")
+    return count
+
+
+def _half(side: Side) -> int | None:
+    return None if side.available is None else side.available // 2
+
+
+def _reference(reals: Side, held_out: Side | None, count: int, seed: int) -> Reference:
+    if reals.tile_set is not None and held_out is None:
+        return reference_of(reals.tile_set, count, seed)
+    held = None if held_out is None else held_out.take(min(count, held_out.available or count))
+    return make_reference(reals.take(2 * count), held)
