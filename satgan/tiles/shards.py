@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from satgan.errors import TilesError
 from satgan.randomness import Purpose, generator
+from satgan.tiles.folder import flush_to_disk
 from satgan.tiles.inspect import DEFAULT_LIMITS, Limits, Rejection
 from satgan.tiles.manifest import MANIFEST_NAME, PIECES_PER_SHARD, Manifest, Shard, piece_tiles_for
 from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, write_places, write_table
@@ -31,7 +32,7 @@ __all__ = ["NamedTile", "PackReport", "Pixels", "TileSet", "open_tile_set", "pac
 NamedTile = tuple[str, Pixels | Rejection]
 """A tile's name with its pixels, `[H, W, C] uint8`, or with the reason why there are none: the short form of a Tile."""
 
-SHARDS_AT_ONCE = 2
+SHARDS_AT_ONCE = 3
 TILES_SUMMED_AT_ONCE = 8
 SPOOL_NAME = "accepted.raw"
 
@@ -140,32 +141,49 @@ def _write_shards(folder: Path, spooled: TileFile, order: NDArray[np.int64]) -> 
     shard_tiles = PIECES_PER_SHARD * piece_tiles
 
     def written(first: int) -> tuple[Shard, list[Moments]]:
-        tiles = spooled.take(order[first : first + shard_tiles])
-        path = folder / f"shard-{first // shard_tiles:06d}.npy"
-        return _write_shard(path, tiles, piece_tiles), _moments(tiles)
+        numbers = order[first : first + shard_tiles]
+        return _write_shard(folder / f"shard-{first // shard_tiles:06d}.npy", spooled, numbers, piece_tiles)
 
     with ThreadPoolExecutor(SHARDS_AT_ONCE) as pool:
         done = list(in_order(pool, written, range(0, len(order), shard_tiles), SHARDS_AT_ONCE - 1))
-    moments = [Moments(*map(sum, zip(*parts, strict=True))) for parts in zip(*(each for _, each in done), strict=True)]
-    return tuple(shard for shard, _ in done), moments
+    return tuple(shard for shard, _ in done), _sum_moments(moments for _, moments in done)
 
 
-def _write_shard(path: Path, tiles: Pixels, piece_tiles: int) -> Shard:
-    head = io.BytesIO()
-    npy.write_array_header_1_0(head, npy.header_data_from_array_1_0(tiles))
-    header = head.getvalue()
+def _write_shard(
+    path: Path, spooled: TileFile, numbers: NDArray[np.int64], piece_tiles: int
+) -> tuple[Shard, list[Moments]]:
+    """A shard of the tiles of these numbers, a piece at a time, on disk when this returns."""
+    header = _header((len(numbers), *spooled.shape[1:]))
+    digests, moments = [], []
     with path.open("wb") as file:
         file.write(header)
-        file.write(tiles.data)
-    pieces = (tiles[first : first + piece_tiles] for first in range(0, len(tiles), piece_tiles))
-    return Shard(
+        for first in range(0, len(numbers), piece_tiles):
+            piece = spooled.take(numbers[first : first + piece_tiles])
+            file.write(piece.data)
+            digests.append(xxhash.xxh3_64_hexdigest(piece.data))
+            moments.append(_moments(piece))
+    flush_to_disk(path)  # the other threads compute while this one waits for the disk
+    shard = Shard(
         name=path.name,
-        tiles=len(tiles),
-        bytes=len(header) + tiles.nbytes,
+        tiles=len(numbers),
+        bytes=path.stat().st_size,
         header_bytes=len(header),
         header_digest=xxhash.xxh3_64_hexdigest(header),
-        piece_digests=tuple(xxhash.xxh3_64_hexdigest(piece.data) for piece in pieces),
+        piece_digests=tuple(digests),
     )
+    return shard, _sum_moments(moments)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """What stands before the first tile of a `.npy` file."""
+    head = io.BytesIO()
+    npy.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return head.getvalue()
+
+
+def _sum_moments(parts: Iterable[list[Moments]]) -> list[Moments]:
+    """Of each channel, over parts of the tiles."""
+    return [Moments(*map(sum, zip(*channel, strict=True))) for channel in zip(*parts, strict=True)]
 
 
 def _moments(tiles: Pixels) -> list[Moments]:

@@ -213,7 +213,7 @@ def _judge(tiles: list[Tile], size: int, channels: int, limits: Limits) -> _Judg
             masked.append(tile.masked_share)
     planes = np.empty((channels, len(fitting), size, size), np.uint8)
     for at, pixels in enumerate(fitting):
-        planes[:, at] = np.moveaxis(pixels, 2, 0)
+        planes[:, at] = pixels.transpose(2, 0, 1)
     luminance = luminance_sums(planes)
     figures = measure_planes(planes, np.array(masked, np.float64), luminance) if fitting else None
     judged = judge(figures, limits) if figures else []
