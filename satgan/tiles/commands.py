@@ -19,10 +19,11 @@ from satgan.tiles.look import CutOptions, look
 from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.raster import RasterPlan
 from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, count_places, count_rejected, write_table
+from satgan.tiles.samples import Sample
 from satgan.tiles.shards import PackReport, Pixels
 from satgan.tiles.shards import pack as pack_tiles
 from satgan.tiles.sources import Source, find_sources
-from satgan.tiles.spool import JUDGES, Sample, spool
+from satgan.tiles.spool import JUDGES, spool
 from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.tiles.workshop import refuse_taken

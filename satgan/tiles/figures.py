@@ -46,14 +46,14 @@ class Figures(NamedTuple):
     saturated: Values
 
 
-def measure(tiles: Pixels, masked: Values) -> Figures:
-    """The figures of tiles `[n, H, W, C] uint8`; `masked`, `[n]`, is known only to who read them."""
-    planes = np.ascontiguousarray(np.moveaxis(tiles, 3, 0))
-    return measure_planes(planes, masked, luminance_sums(planes))
+def measure(planes: Pixels, masked: Values, luminance: NDArray[np.int16]) -> Figures:
+    """The figures of tiles that lie channel by channel.
 
-
-def measure_planes(planes: Pixels, masked: Values, luminance: NDArray[np.int16]) -> Figures:
-    """The same of tiles that lie channel by channel, `[C, n, H, W]`; `luminance` is `luminance_sums` of them."""
+    Args:
+        planes: `[C, n, H, W] uint8`.
+        masked: `[n]`, known only to who read them.
+        luminance: `luminance_sums` of the planes.
+    """
     channels, count = planes.shape[:2]
     flat = planes.reshape(channels, count, -1)
     largest, smallest = flat.max(axis=0), flat.min(axis=0)

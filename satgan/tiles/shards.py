@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from satgan.errors import TilesError
 from satgan.randomness import Purpose, generator
 from satgan.tiles.folder import flush_to_disk
-from satgan.tiles.inspect import DEFAULT_LIMITS, Limits, Rejection
+from satgan.tiles.inspect import DEFAULT_LIMITS, LIMITS, Limits, Rejection
 from satgan.tiles.manifest import MANIFEST_NAME, PIECES_PER_SHARD, Manifest, Shard, piece_tiles_for
 from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, write_places, write_table
-from satgan.tiles.spool import JUDGES, Sample, TileFile, in_order, spool
+from satgan.tiles.samples import Sample
+from satgan.tiles.spool import JUDGES, TileFile, in_order, spool
 from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import Pixels, TileSet, open_tile_set
 from satgan.tiles.workshop import built_aside
@@ -129,10 +130,10 @@ def packed_once(destination: Path, build: Callable[[str], PackReport]) -> TileSe
 
 def _nothing_left(source: str, reasons: dict[str, int]) -> TilesError:
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-    return TilesError(
-        f"no tile of {source} can be used; rejected: {counts or 'none, it is empty'}",
-        "look at some of them: are they pictures of land, of one size, with one number of channels?",
-    )
+    remedy = "look at some of them: are they pictures of land, of one size, with one number of channels?"
+    if len(reasons) == 1 and (only := next(iter(reasons))) in LIMITS:
+        remedy = f"look at some of them: {LIMITS[only].about}; if they are good all the same, --limit {only}=off"
+    return TilesError(f"no tile of {source} can be used; rejected: {counts or 'none, it is empty'}", remedy)
 
 
 def _write_shards(folder: Path, spooled: TileFile, order: NDArray[np.int64]) -> tuple[tuple[Shard, ...], list[Moments]]:
