@@ -191,7 +191,7 @@ def inspect(
     Raises:
         StoreMissing: no such folder or bucket.
         TilesError: neither a tile set nor tiles there.
-        CorruptData: a piece of the set differs from its digest.
+        CorruptData: a piece of the set, or a shard's header, differs from its digest.
     """
     if open_store(source).exists(MANIFEST_NAME):
         tile_set = open_tile_set(source)
@@ -213,6 +213,9 @@ def inspect(
 
 
 def _tiles_of(tile_set: TileSet) -> Iterator[Tile]:
+    """All tiles of a set, every byte of its shards verified."""
+    for shard in tile_set.manifest.shards:
+        tile_set.check_header(shard)
     for piece in range(tile_set.manifest.piece_count):
         first = piece * tile_set.manifest.piece_tiles
         for number, pixels in enumerate(tile_set.read_piece(piece), start=first):
