@@ -130,7 +130,9 @@ def plain_figures(tile: Pixels) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 16])
-@pytest.mark.parametrize(("size", "shift", "base"), [(16, 0, 0), (16, 4, 3), (13, 5, 220), (5, 8, 255), (2, 3, 128)])
+@pytest.mark.parametrize(
+    ("size", "shift", "base"), [(16, 0, 0), (16, 4, 3), (13, 5, 220), (5, 8, 255), (2, 3, 128), (9, 6, 253)]
+)
 def test_figures_are_exactly_what_their_text_says(channels: int, size: int, shift: int, base: int) -> None:
     """Among them tiles near black and white, where bytes would wrap around."""
     tiles = np.minimum((textured(4, size, channels) >> np.uint8(shift)).astype(int) + base, 255).astype(np.uint8)

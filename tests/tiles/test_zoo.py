@@ -211,8 +211,8 @@ def compare(path: Path, wanted: Picture, missing: NDArray[np.bool_], tolerance: 
 
 PACKED = ("PNG", "JPEG", "WEBP", "BMP")
 ONLY_PACKED = {"m22_1x300.png": RGB, "p_hopper_bad_exif.jpg": GREY, "p_junk_jpeg_header.jpg": RGB}
-"""Pillow takes these, though no raster can be cut from them: GDAL tells of stray bytes in the two JPEGs. In the one they
-lie between segments of the header and do no harm; in the other the pixels are damaged, of which Pillow says nothing."""
+"""Pillow takes these, though no raster can be cut from them: GDAL tells of stray bytes in the two JPEGs. In the one
+they lie between segments of the header and do no harm; in the other pixels are damaged, and Pillow says nothing."""
 
 
 @pytest.mark.parametrize("name", ZOO)
