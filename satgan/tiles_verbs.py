@@ -11,7 +11,7 @@ from satgan.options import Parser, print_result, seed_number
 from satgan.tiles import commands
 from satgan.tiles.inspect import LIMITS, Limits, limits_from
 from satgan.tiles.look import CutOptions
-from satgan.tiles.spool import Sample
+from satgan.tiles.samples import Sample
 from satgan.tiles.store import open_store
 from satgan.tiles.stretch import parse_stretch
 

@@ -24,7 +24,7 @@ FLOORS = (
 HOMES = {
     "boto3": ("satgan/tiles/store.py",),
     "botocore": ("satgan/tiles/store.py",),
-    "rasterio": ("satgan/tiles/",),
+    "rasterio": ("satgan/tiles/", "bench/cut.py"),
     "PIL": ("satgan/tiles/", "satgan/pictures/"),
     "ray": ("satgan/train/ray_job.py", "satgan/cluster/", "tune/", "bench/tile_peers.py"),
     "torch.distributed": ("satgan/train/ranks.py",),

@@ -19,10 +19,11 @@ from satgan.tiles.look import CutOptions, look
 from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.raster import RasterPlan
 from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, count_places, count_rejected, write_table
+from satgan.tiles.samples import Sample
 from satgan.tiles.shards import PackReport, Pixels
 from satgan.tiles.shards import pack as pack_tiles
 from satgan.tiles.sources import Source, find_sources
-from satgan.tiles.spool import JUDGES, Sample, spool
+from satgan.tiles.spool import JUDGES, spool
 from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.tiles.workshop import refuse_taken
@@ -190,7 +191,7 @@ def inspect(
     Raises:
         StoreMissing: no such folder or bucket.
         TilesError: neither a tile set nor tiles there.
-        CorruptData: a piece of the set differs from its digest.
+        CorruptData: a piece of the set, or a shard's header, differs from its digest.
     """
     if open_store(source).exists(MANIFEST_NAME):
         tile_set = open_tile_set(source)
@@ -212,6 +213,9 @@ def inspect(
 
 
 def _tiles_of(tile_set: TileSet) -> Iterator[Tile]:
+    """All tiles of a set, every byte of its shards verified."""
+    for shard in tile_set.manifest.shards:
+        tile_set.check_header(shard)
     for piece in range(tile_set.manifest.piece_count):
         first = piece * tile_set.manifest.piece_tiles
         for number, pixels in enumerate(tile_set.read_piece(piece), start=first):

@@ -5,13 +5,12 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from satgan.errors import StoreMissing, TilesError
+from satgan.errors import TilesError
 from satgan.tiles.formats import HEAD_BYTES, driver_of, exif_orientation, refuse_bomb
 from satgan.tiles.raster import undecodable
 from satgan.tiles.window import turned
@@ -45,13 +44,6 @@ class DecodedTile(NamedTuple):
 
     pixels: Pixels
     masked_share: float
-
-
-def read_tile(path: Path) -> Pixels:
-    """The pixels of a small image file, `[H, W, C] uint8`; see `decode_tile`."""
-    if not path.is_file():
-        raise StoreMissing(f"no such file: {path}", "check the spelling of the path")
-    return decode_tile(path.read_bytes(), str(path)).pixels
 
 
 def decode_tile(data: bytes, name: str) -> DecodedTile:

@@ -8,6 +8,7 @@ same tile saved again as JPEG, a little brighter or noisier, is one.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -45,17 +46,16 @@ class Prints(NamedTuple):
 def prints_of(tiles: Pixels, luminance: NDArray[np.int16]) -> Prints:
     """Digests and hashes of tiles `[n, H, W, C]`, contiguous, and their `luminance_sums`."""
     digests = b"".join(xxhash.xxh3_128_digest(tile.data) for tile in tiles)
-    return Prints(
-        np.frombuffer(digests, np.uint64).reshape(-1, 2),
-        _hashes(luminance_sums(tiles) if luminance is None else luminance),
-    )
+    return Prints(np.frombuffer(digests, np.uint64).reshape(-1, 2), _hashes(luminance))
 
 
 def _hashes(luminance: NDArray[np.int16]) -> NDArray[np.uint64]:
     height, width = luminance.shape[1:]
     rows = np.linspace(0, height, GRID, endpoint=False).astype(int)
     columns = np.linspace(0, width, GRID + 1, endpoint=False).astype(int)
-    total = np.add.reduceat(luminance, rows, axis=1, dtype=np.int32)
+    # reduceat over the rows would be six times slower
+    bands = [luminance[:, top : max(bottom, top + 1)] for top, bottom in pairwise([*rows, height])]
+    total = np.stack([np.add.reduce(band, axis=1, dtype=np.int32) for band in bands], axis=1)
     sums = np.add.reduceat(total, columns, axis=2).astype(np.float64)
     means = sums / np.diff(np.append(columns, width)).clip(1)
     bits = (means[:, :, 1:] > means[:, :, :-1]).reshape(-1, GRID * GRID)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from satgan.errors import ConfigError, nearest
-from satgan.tiles.figures import Figures, Pixels, Values, measure
+from satgan.tiles.figures import Figures, Pixels, Values
 
 NODATA_SHARE = 0.1
 FLAT_LEVELS = 1.75
@@ -55,17 +55,23 @@ class Limit(NamedTuple):
     about: str
 
 
+MONO = "mono-among-colour"
+
 LIMITS = {
     "nodata": Limit(NODATA_SHARE, True, "share of pixels without data: masked, or filled with pure black or white"),
     "flat": Limit(FLAT_LEVELS, False, "mean difference of neighbouring pixels [levels of 255]"),
     "low-entropy": Limit(ENTROPY_BITS, False, "entropy of the luminance histogram [bits], three channels and more"),
     "sea": Limit(SEA_SHARE, True, "share of sea-blue pixels"),
-    "mono-among-colour": Limit(MONO_LEVELS, False, "mean of largest minus smallest channel [levels of 255]"),
     "cloud": Limit(CLOUD_SHARE, True, "share of cloud-white pixels"),
     "saturated": Limit(SATURATED_SHARE, True, "share of pixels with a channel at 255"),
+    MONO: Limit(MONO_LEVELS, False, "mean of largest minus smallest channel [levels of 255], in a set with colour"),
     "near-duplicate": Limit(NEAR_DUPLICATE_CORRELATION, True, "correlation with a tile taken before"),
 }
-"""Reasons in the order in which they are tried; the first that applies is the one that is told."""
+"""Reasons in the order in which they are tried; the first that applies is the one that is told.
+
+The last two depend on the other tiles: mono tiles are rejected only where a tile in colour is taken, so a set of grey
+imagery that is stored as RGB is welcome, and a grey source among colour ones is not.
+"""
 
 EXACT_DUPLICATE = "duplicate"
 
@@ -84,7 +90,7 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
-LAND_LIMITS = Limits({reason: LIMITS[reason].default for reason in ("flat", "sea", "mono-among-colour")}, False)
+LAND_LIMITS = Limits({reason: LIMITS[reason].default for reason in ("flat", "sea", MONO)}, False)
 """Those of the embedded demo: its white is ice, and its tiles overlap on purpose."""
 
 
@@ -121,7 +127,10 @@ def _number(reason: str, text: str) -> float:
 
 
 def judge(figures: Figures, limits: Limits = DEFAULT_LIMITS) -> list[Rejection | None]:
-    """For each tile the first reason not to take it, or None; duplicates are looked for elsewhere."""
+    """For each tile the first reason not to take it, or None; duplicates are looked for elsewhere.
+
+    Who is rejected as mono among colour has passed everything else, so that it may still be taken among its like.
+    """
     verdicts: list[Rejection | None] = [None] * len(figures.masked)
     for reason, values in _tried(figures):
         limit = limits.values.get(reason)
@@ -141,9 +150,9 @@ def _tried(figures: Figures) -> tuple[tuple[str, Values], ...]:
         ("nodata", figures.masked + np.where(grey, 0.0, figures.filler)),
         ("low-entropy", np.where(grey, np.nan, figures.entropy)),
         ("sea", figures.sea),
-        ("mono-among-colour", figures.colour),
         ("cloud", figures.cloud),
         ("saturated", figures.saturated),
+        (MONO, figures.colour),
     )
 
 
@@ -155,15 +164,3 @@ def wrong_shape(tile: Pixels, size: int, channels: int) -> Rejection | None:
     if found_channels != channels:
         return Rejection("wrong-channels", found_channels, channels)
     return None
-
-
-def inspect_tile(tile: Pixels, size: int, channels: int, limits: Limits = DEFAULT_LIMITS) -> Rejection | None:
-    """The first reason not to take a single tile, or None.
-
-    Args:
-        tile: `[H, W, C] uint8`.
-        size: the set's tile height and width [pixels].
-        channels: the set's channel count.
-        limits: what is still taken.
-    """
-    return wrong_shape(tile, size, channels) or judge(measure(tile[None], np.zeros(1)), limits)[0]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgan.errors import ConfigError, TilesError
+from satgan.tiles.georeference import georeference, on_grid
 from satgan.tiles.raster import Colour, Raster, RasterPlan
-from satgan.tiles.records import Transform
 from satgan.tiles.resolution import grid_steps
 from satgan.tiles.sources import Source
 from satgan.tiles.stretch import (
@@ -82,8 +82,9 @@ def _plan(raster: Raster, options: CutOptions) -> RasterPlan:
             "choose a smaller --size, or leave this file out",
         )
     masked = any("all_valid" not in [flag.name for flag in flags] for flags in dataset.mask_flag_enums)
-    transform, crs = _georeference(dataset, steps)
     turn = int(dataset.tags().get("EXIF_Orientation", 1)) if dataset.driver == "JPEG" else 1
+    place = georeference(dataset) if turn == 1 else None
+    transform, crs = on_grid(place, steps) if place else (None, None)
     return RasterPlan(
         source=raster.source,
         bands=bands,
@@ -94,8 +95,8 @@ def _plan(raster: Raster, options: CutOptions) -> RasterPlan:
         steps=steps,
         stretch=_stretch(raster, bands, colour, masked, options.stretch),
         level_factor=_level_factor(dataset, colour),
-        transform=transform if turn == 1 else None,
-        crs=crs if turn == 1 else None,
+        transform=transform,
+        crs=crs,
         masked=masked,
         turn=turn if 1 <= turn <= 8 else 1,
         whole_rows=dataset.block_shapes[0][1] >= dataset.width,
@@ -152,18 +153,6 @@ def _level_factor(dataset: Any, colour: Colour) -> int:
     """By what greys of 1, 2 or 4 bits are multiplied to fill 0 to 255."""
     bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
     return 255 // (2**bits - 1) if colour == "bands" and bits in (1, 2, 4) else 1
-
-
-def _georeference(dataset: Any, steps: tuple[float, float]) -> tuple[Transform | None, str | None]:
-    transform = dataset.transform
-    if transform.is_identity:
-        return None, None
-    down, right = steps
-    a, b, c, d, e, f = tuple(transform)[:6]
-    crs = dataset.crs
-    authority = crs.to_authority() if crs else None
-    code = ":".join(authority) if authority else crs.to_wkt() if crs else None
-    return (a * right, b * down, c, d * right, e * down, f), code
 
 
 def _stretch(

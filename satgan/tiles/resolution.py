@@ -3,6 +3,7 @@
 import math
 
 from satgan.errors import TilesError
+from satgan.tiles.georeference import georeference
 from satgan.tiles.raster import Raster
 
 SAME_RESOLUTION = 0.01
@@ -34,17 +35,19 @@ def _ground_metres(raster: Raster) -> tuple[float, float]:
     """True height and width of a pixel on the ground, in the middle of the raster, whatever its projection."""
     from rasterio.warp import transform
 
-    dataset = raster.dataset
-    if dataset.crs is None or dataset.transform.is_identity:
+    dataset, place = raster.dataset, georeference(raster.dataset)
+    if place is None or place.crs is None:
+        why = "control points that no grid meets" if dataset.gcps[0] else "no georeference"
         raise TilesError(
-            f"{raster.source.url} has no georeference, so no ground resolution", "cut it without --resolution"
+            f"{raster.source.url} has {why}, so no ground resolution",
+            "cut it without --resolution, or give it a grid first: gdalwarp",
         )
     row, column = dataset.height / 2, dataset.width / 2
-    a, b, c, d, e, f = tuple(dataset.transform)[:6]
+    a, b, c, d, e, f = tuple(place.transform)[:6]
     places = ((column, row), (column, row + 1), (column + 1, row))
     points = [(a * x + b * y + c, d * x + e * y + f) for x, y in places]
     with raster.errors_told("its coordinates"):
-        longitudes, latitudes = transform(dataset.crs, "EPSG:4326", *map(list, zip(*points, strict=True)))
+        longitudes, latitudes = transform(place.crs, "EPSG:4326", *map(list, zip(*points, strict=True)))
     sine = math.sin(math.radians(latitudes[0]))
     curvature = 1 - ECCENTRICITY_SQUARED * sine**2
     north = EQUATOR_RADIUS_METRES * (1 - ECCENTRICITY_SQUARED) / curvature**1.5

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from satgan.errors import TilesError
 from satgan.randomness import Purpose, generator
-from satgan.tiles.inspect import DEFAULT_LIMITS, Limits, Rejection
+from satgan.tiles.folder import flush_to_disk
+from satgan.tiles.inspect import DEFAULT_LIMITS, LIMITS, Limits, Rejection
 from satgan.tiles.manifest import MANIFEST_NAME, PIECES_PER_SHARD, Manifest, Shard, piece_tiles_for
 from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, write_places, write_table
-from satgan.tiles.spool import JUDGES, Sample, TileFile, in_order, spool
+from satgan.tiles.samples import Sample
+from satgan.tiles.spool import JUDGES, TileFile, in_order, spool
 from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import Pixels, TileSet, open_tile_set
 from satgan.tiles.workshop import built_aside
@@ -31,7 +33,7 @@ __all__ = ["NamedTile", "PackReport", "Pixels", "TileSet", "open_tile_set", "pac
 NamedTile = tuple[str, Pixels | Rejection]
 """A tile's name with its pixels, `[H, W, C] uint8`, or with the reason why there are none: the short form of a Tile."""
 
-SHARDS_AT_ONCE = 2
+SHARDS_AT_ONCE = 3
 TILES_SUMMED_AT_ONCE = 8
 SPOOL_NAME = "accepted.raw"
 
@@ -128,10 +130,10 @@ def packed_once(destination: Path, build: Callable[[str], PackReport]) -> TileSe
 
 def _nothing_left(source: str, reasons: dict[str, int]) -> TilesError:
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-    return TilesError(
-        f"no tile of {source} can be used; rejected: {counts or 'none, it is empty'}",
-        "look at some of them: are they pictures of land, of one size, with one number of channels?",
-    )
+    remedy = "look at some of them: are they pictures of land, of one size, with one number of channels?"
+    if len(reasons) == 1 and (only := next(iter(reasons))) in LIMITS:
+        remedy = f"look at some of them: {LIMITS[only].about}; if they are good all the same, --limit {only}=off"
+    return TilesError(f"no tile of {source} can be used; rejected: {counts or 'none, it is empty'}", remedy)
 
 
 def _write_shards(folder: Path, spooled: TileFile, order: NDArray[np.int64]) -> tuple[tuple[Shard, ...], list[Moments]]:
@@ -140,44 +142,62 @@ def _write_shards(folder: Path, spooled: TileFile, order: NDArray[np.int64]) -> 
     shard_tiles = PIECES_PER_SHARD * piece_tiles
 
     def written(first: int) -> tuple[Shard, list[Moments]]:
-        tiles = spooled.take(order[first : first + shard_tiles])
-        path = folder / f"shard-{first // shard_tiles:06d}.npy"
-        return _write_shard(path, tiles, piece_tiles), _moments(tiles)
+        numbers = order[first : first + shard_tiles]
+        return _write_shard(folder / f"shard-{first // shard_tiles:06d}.npy", spooled, numbers, piece_tiles)
 
     with ThreadPoolExecutor(SHARDS_AT_ONCE) as pool:
         done = list(in_order(pool, written, range(0, len(order), shard_tiles), SHARDS_AT_ONCE - 1))
-    moments = [Moments(*map(sum, zip(*parts, strict=True))) for parts in zip(*(each for _, each in done), strict=True)]
-    return tuple(shard for shard, _ in done), moments
+    return tuple(shard for shard, _ in done), _sum_moments(moments for _, moments in done)
 
 
-def _write_shard(path: Path, tiles: Pixels, piece_tiles: int) -> Shard:
-    head = io.BytesIO()
-    npy.write_array_header_1_0(head, npy.header_data_from_array_1_0(tiles))
-    header = head.getvalue()
+def _write_shard(
+    path: Path, spooled: TileFile, numbers: NDArray[np.int64], piece_tiles: int
+) -> tuple[Shard, list[Moments]]:
+    """A shard of the tiles of these numbers, a piece at a time, on disk when this returns."""
+    header = _header((len(numbers), *spooled.shape[1:]))
+    digests, moments = [], []
     with path.open("wb") as file:
         file.write(header)
-        file.write(tiles.data)
-    pieces = (tiles[first : first + piece_tiles] for first in range(0, len(tiles), piece_tiles))
-    return Shard(
+        for first in range(0, len(numbers), piece_tiles):
+            piece = spooled.take(numbers[first : first + piece_tiles])
+            file.write(piece.data)
+            digests.append(xxhash.xxh3_64_hexdigest(piece.data))
+            moments.append(_moments(piece))
+    flush_to_disk(path)  # the other threads compute while this one waits for the disk
+    shard = Shard(
         name=path.name,
-        tiles=len(tiles),
-        bytes=len(header) + tiles.nbytes,
+        tiles=len(numbers),
+        bytes=path.stat().st_size,
         header_bytes=len(header),
         header_digest=xxhash.xxh3_64_hexdigest(header),
-        piece_digests=tuple(xxhash.xxh3_64_hexdigest(piece.data) for piece in pieces),
+        piece_digests=tuple(digests),
     )
+    return shard, _sum_moments(moments)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """What stands before the first tile of a `.npy` file."""
+    head = io.BytesIO()
+    npy.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return head.getvalue()
+
+
+def _sum_moments(parts: Iterable[list[Moments]]) -> list[Moments]:
+    """Of each channel, over parts of the tiles."""
+    return [Moments(*map(sum, zip(*channel, strict=True))) for channel in zip(*parts, strict=True)]
 
 
 def _moments(tiles: Pixels) -> list[Moments]:
-    """Of each channel of tiles `[n, H, W, C]`. Every sum is a whole number below 2**53, so float64 keeps it exactly."""
+    """Of each channel of tiles `[n, H, W, C]`."""
     channels = tiles.shape[3]
-    totals, squares = np.zeros(channels), np.zeros(channels)
+    totals, squares = (np.zeros(tiles.shape[1:], np.uint64) for _ in range(2))
     for first in range(0, len(tiles), TILES_SUMMED_AT_ONCE):
-        values = tiles[first : first + TILES_SUMMED_AT_ONCE].reshape(-1, channels).astype(np.float64)
-        totals += np.ones(len(values)) @ values
-        squares += np.diagonal(values.T @ values)
-    pixels = tiles.size // channels
-    return [Moments(pixels, int(total), int(square)) for total, square in zip(totals, squares, strict=True)]
+        # Place by place, as adding whole tiles is fastest; 255² and 8 · 255² fit the types.
+        values = tiles[first : first + TILES_SUMMED_AT_ONCE].astype(np.uint16)
+        totals += np.add.reduce(values, axis=0, dtype=np.uint16)
+        squares += np.add.reduce(np.multiply(values, values, out=values), axis=0, dtype=np.uint32)
+    sums = (array.reshape(-1, channels).sum(axis=0).tolist() for array in (totals, squares))
+    return [Moments(tiles.size // channels, *both) for both in zip(*sums, strict=True)]
 
 
 def _manifest(shards: tuple[Shard, ...], moments: list[Moments], size: int, about: dict[str, Any]) -> Manifest:

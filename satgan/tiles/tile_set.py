@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from satgan.errors import CorruptData, StoreMissing, TilesError
-from satgan.tiles.manifest import MANIFEST_NAME, Manifest
+from satgan.tiles.manifest import MANIFEST_NAME, Manifest, Shard
 from satgan.tiles.store import Patience, Store, open_store
 
 Pixels = NDArray[np.uint8]
@@ -56,15 +56,22 @@ class TileSet:
         """
         shard, offset_bytes, count, digest = self.manifest.piece_place(piece)
         assert len(tiles) == count, (len(tiles), count)
+        self._read_verified(shard, offset_bytes, tiles.data.cast("B"), digest, f"piece {piece}")
+
+    def check_header(self, shard: Shard) -> None:
+        """CorruptData where the bytes before the first tile are wrong: `np.load` goes by them, we do not."""
+        self._read_verified(shard, 0, memoryview(bytearray(shard.header_bytes)), shard.header_digest, "header")
+
+    def _read_verified(self, shard: Shard, offset_bytes: int, buffer: memoryview, digest: str, what: str) -> None:
         found = ""
         for _ in range(2):
-            self.store.read_range_into(shard.name, offset_bytes, tiles.data.cast("B"))
-            found = xxhash.xxh3_64_hexdigest(tiles.data)
+            self.store.read_range_into(shard.name, offset_bytes, buffer)
+            found = xxhash.xxh3_64_hexdigest(buffer)
             if found == digest:
                 return
-        last_byte = offset_bytes + tiles.nbytes - 1
+        last_byte = offset_bytes + len(buffer) - 1
         raise CorruptData(
-            f"{self.store.url}/{shard.name}, bytes {offset_bytes} to {last_byte} (piece {piece}): xxh3 "
+            f"{self.store.url}/{shard.name}, bytes {offset_bytes} to {last_byte} ({what}): xxh3 "
             f"digest {found}, the manifest says {digest}",
             "copy this shard again from where the set came, or pack the set again",
         )

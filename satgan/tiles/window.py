@@ -71,5 +71,7 @@ TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (1, True), 6: (3, False),
 
 def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """A picture `[H, W, C]` upright, given its EXIF orientation (1 to 8)."""
+    if orientation == 1:
+        return pixels
     quarters, mirrored = TURNS.get(orientation, (0, False))
     return np.rot90(pixels[:, ::-1] if mirrored else pixels, quarters)

@@ -300,3 +300,37 @@ def test_gdal_never_fetches_by_itself(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
         with pytest.raises(TilesError, match="is no raster"):
             list(cut_raster(tmp_path / name, 8, 8))
+
+
+@pytest.mark.parametrize(("warp", "met"), [(0.0, True), (0.9, True), (6.0, False)])
+def test_control_points_count_where_one_grid_meets_them(tmp_path: Path, warp: float, met: bool) -> None:
+    """`warp` moves the middle point by so many pixels; a turned grid of 2 m."""
+
+    def on_the_ground(column: float, row: float) -> tuple[float, float]:
+        return 300_000 + 1.6 * column + 1.2 * row, 3_000_000 + 1.2 * column - 1.6 * row
+
+    points = []
+    for row, column in ((0, 0), (0, 64), (64, 0), (64, 64), (32, 32)):
+        x, y = on_the_ground(column + warp * (row == 32), row)
+        points.append(rasterio.control.GroundControlPoint(row, column, x, y))
+    path = write_raster(tmp_path / "r.tif", textured(1, 64)[0], gcps=points, crs="EPSG:32645")
+    for tile in cut_with(path):
+        assert tile.place is not None
+        if not met:
+            assert (tile.place.transform, tile.place.crs) == (None, None)
+            continue
+        assert tile.place.crs == "EPSG:32645"
+        assert tile.place.transform is not None
+        corner = on_the_ground(tile.place.column, tile.place.row)
+        assert np.hypot(tile.place.transform[2] - corner[0], tile.place.transform[5] - corner[1]) <= 2 * warp + 1e-6
+    if met:
+        assert plan_of(path, resolution_metres=4.0).steps == pytest.approx((2.0, 2.0), rel=0.05)
+    else:
+        with pytest.raises(TilesError, match="control points that no grid meets"):
+            plan_of(path, resolution_metres=4.0)
+
+
+def test_control_points_on_a_line_give_no_grid(tmp_path: Path) -> None:
+    points = [rasterio.control.GroundControlPoint(at, at, 1.0 * at, 2.0 * at) for at in (0, 8, 16)]
+    path = write_raster(tmp_path / "r.tif", textured(1, 16)[0], gcps=points, crs="EPSG:32645")
+    assert plan_of(path).transform is None

@@ -8,11 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from satgan.tiles.decode import read_tile
 from satgan.tiles.duplicates import find_duplicates, prints_of
 from satgan.tiles.figures import luminance_sums
 from satgan.tiles.inspect import DEFAULT_LIMITS, Rejection, limits_from
-from tests.tiles.sample_tiles import Pixels, textured
+from tests.tiles.sample_tiles import Pixels, read_tile, textured
 
 
 def duplicates_of(tiles: Pixels, **limits: str) -> dict[int, tuple[Rejection, int]]:

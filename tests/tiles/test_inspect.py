@@ -8,11 +8,10 @@ from pyarrow import parquet
 
 from satgan.errors import ConfigError
 from satgan.tiles import inspect
-from satgan.tiles.decode import read_tile
-from satgan.tiles.figures import measure
-from satgan.tiles.inspect import Rejection, inspect_tile, judge, limits_from
+from satgan.tiles.figures import _sea_blue
+from satgan.tiles.inspect import Rejection, judge, limits_from
 from satgan.tiles.records import count_rejected, rejected_records, write_table
-from tests.tiles.sample_tiles import Pixels, textured
+from tests.tiles.sample_tiles import Pixels, figures_of, read_tile, textured, verdict_on
 
 
 def sea(share: float) -> Pixels:
@@ -26,47 +25,47 @@ def sea(share: float) -> Pixels:
 @pytest.mark.parametrize("level", [0, 7, 128, 255])
 @pytest.mark.parametrize("channels", [1, 3, 6])
 def test_blank_tiles_are_flat(level: int, channels: int) -> None:
-    rejection = inspect_tile(np.full((64, 64, channels), level, np.uint8), 64, channels)
+    rejection = verdict_on(np.full((64, 64, channels), level, np.uint8), 64, channels)
     assert rejection == Rejection("flat", 0.0, inspect.FLAT_LEVELS)
 
 
 def test_smooth_tiles_are_flat() -> None:
     slope = np.linspace(0, 96, 64).astype(np.uint8)
     tile = np.broadcast_to(slope[None, :, None], (64, 64, 3)) + np.array([0, 30, 60], np.uint8)
-    rejection = inspect_tile(tile.astype(np.uint8), 64, 3)
+    rejection = verdict_on(tile.astype(np.uint8), 64, 3)
     assert rejection is not None
     assert rejection.reason == "flat"
 
 
 def test_sea_is_told_from_a_coast() -> None:
-    assert inspect_tile(sea(0.9), 64, 3) is None
-    assert inspect_tile(sea(1.0), 64, 3) == Rejection("sea", 1.0, inspect.SEA_SHARE)
+    assert verdict_on(sea(0.9), 64, 3) is None
+    assert verdict_on(sea(1.0), 64, 3) == Rejection("sea", 1.0, inspect.SEA_SHARE)
 
 
 def test_mono_among_colour_is_found_and_mono_alone_is_welcome() -> None:
     grey = textured(1, 16, 1)[0]
-    assert inspect_tile(grey.repeat(3, axis=2), 16, 3) == Rejection("mono-among-colour", 0.0, inspect.MONO_LEVELS)
-    assert inspect_tile(grey, 16, 1) is None
+    assert verdict_on(grey.repeat(3, axis=2), 16, 3) == Rejection("mono-among-colour", 0.0, inspect.MONO_LEVELS)
+    assert verdict_on(grey, 16, 1) is None
 
 
 def test_sizes_and_channels_are_compared() -> None:
     tile = textured(1, 16)[0]
-    assert inspect_tile(tile, 16, 3) is None
-    assert inspect_tile(tile[:12], 16, 3) == Rejection("wrong-size", 12, 16)
-    assert inspect_tile(tile[:, :13], 16, 3) == Rejection("wrong-size", 13, 16)
-    assert inspect_tile(tile[..., :1], 16, 3) == Rejection("wrong-channels", 1, 3)
+    assert verdict_on(tile, 16, 3) is None
+    assert verdict_on(tile[:12], 16, 3) == Rejection("wrong-size", 12, 16)
+    assert verdict_on(tile[:, :13], 16, 3) == Rejection("wrong-size", 13, 16)
+    assert verdict_on(tile[..., :1], 16, 3) == Rejection("wrong-channels", 1, 3)
 
 
 @pytest.mark.parametrize("folder", ["naip_nd_5m", "nepal_oam_0.27m", "nepal_oam_0.53m", "sentinel2_de_100m"])
 def test_real_imagery_passes(shared_data: Path, folder: str) -> None:
     paths = sorted((shared_data / "tiles64" / folder).iterdir())
-    kept = sum(inspect_tile(read_tile(path), 64, 3) is None for path in paths)
+    kept = sum(verdict_on(read_tile(path), 64, 3) is None for path in paths)
     assert kept >= 0.99 * len(paths)
 
 
 @pytest.mark.parametrize("name", ["m24_black.png", "m25_white.png"])
 def test_blank_files_do_not(shared_data: Path, name: str) -> None:
-    assert inspect_tile(read_tile(shared_data / "zoo" / name), 64, 3) is not None
+    assert verdict_on(read_tile(shared_data / "zoo" / name), 64, 3) is not None
 
 
 @pytest.mark.parametrize("count", [0, 5])
@@ -93,7 +92,7 @@ def test_clouds_fill_and_clipping_are_told_apart() -> None:
     dull[:] = np.where(noise[..., :1] > 128, 100, 130) + np.array([0, 10, 20])
     found = {}
     for name, tile in (("cloud", cloud), ("nodata", filled), ("saturated", clipped), ("low-entropy", dull)):
-        rejection = inspect_tile(tile.astype(np.uint8), 64, 3)
+        rejection = verdict_on(tile.astype(np.uint8), 64, 3)
         assert rejection is not None, name
         found[rejection.reason] = rejection.figure
     assert found == {
@@ -104,33 +103,63 @@ def test_clouds_fill_and_clipping_are_told_apart() -> None:
     }
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
-def test_figures_are_what_their_text_says(channels: int) -> None:
-    tiles = textured(5, 16, channels) // np.uint8(3)
-    figures = measure(tiles, np.zeros(5))
-    for number, tile in enumerate(tiles.astype(float)):
-        luminance = tile.mean(axis=2)
-        detail = (np.abs(np.diff(luminance, axis=0)).mean() + np.abs(np.diff(luminance, axis=1)).mean()) / 2
-        shares = np.unique(luminance.astype(int), return_counts=True)[1] / 256
-        assert figures.detail[number] == pytest.approx(detail)
-        assert figures.entropy[number] == pytest.approx(-(shares * np.log2(shares)).sum())
-        if channels == 3:
-            red, green, blue = np.moveaxis(tile, 2, 0)
-            sea = (blue >= 1.25 * red) & (blue * 10 >= 11 * green) & (blue >= red + 4)
-            assert figures.sea[number] == sea.mean()
-            assert figures.colour[number] == pytest.approx((tile.max(axis=2) - tile.min(axis=2)).mean())
-    assert np.isnan(figures.sea).all() == (channels != 3)
+def plain_figures(tile: Pixels) -> dict[str, float]:
+    """What the figures' text says, pixel by pixel and in whole numbers as far as they go."""
+    pixels = tile.astype(int).reshape(-1, tile.shape[2])
+    count, channels = pixels.shape
+    total = tile.astype(int).sum(axis=2)
+    steps = [int(np.abs(np.diff(total, axis=axis)).sum()) / np.diff(total, axis=axis).size for axis in (0, 1)]
+    levels = np.zeros(256)
+    for value in total.ravel():
+        levels[value // channels] += 1
+    shares = levels / count
+    figures = {
+        "masked": 0.0,
+        "detail": (steps[0] + steps[1]) / 2 / channels,
+        "entropy": -(shares * np.log2(np.where(shares > 0, shares, 1))).sum(),
+        "saturated": sum(max(pixel) == 255 for pixel in pixels) / count,
+    }
+    if channels >= 3:
+        figures["filler"] = sum(max(pixel) == 0 or min(pixel) == 255 for pixel in pixels) / count
+    if channels == 3:
+        seas = (b >= 1.25 * r and 10 * b >= 11 * g and b >= r + 4 for r, g, b in pixels)
+        figures["sea"] = sum(seas) / count
+        figures["colour"] = sum(int(max(pixel) - min(pixel)) for pixel in pixels) / count
+        figures["cloud"] = sum(min(pixel) >= 200 and max(pixel) - min(pixel) <= 24 for pixel in pixels) / count
+    return figures
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 16])
+@pytest.mark.parametrize(
+    ("size", "shift", "base"), [(16, 0, 0), (16, 4, 3), (13, 5, 220), (5, 8, 255), (2, 3, 128), (9, 6, 253)]
+)
+def test_figures_are_exactly_what_their_text_says(channels: int, size: int, shift: int, base: int) -> None:
+    """Among them tiles near black and white, where bytes would wrap around."""
+    tiles = np.minimum((textured(4, size, channels) >> np.uint8(shift)).astype(int) + base, 255).astype(np.uint8)
+    figures = figures_of(tiles)._asdict()
+    for number, tile in enumerate(tiles):
+        wanted = plain_figures(tile)
+        assert {name: values[number] for name, values in figures.items() if not np.isnan(values[number])} == wanted
+
+
+def test_sea_is_the_same_for_every_colour() -> None:
+    """The rule in bytes against the rule in whole numbers, for all 16.8 million colours."""
+    green, blue = (grid.astype(np.uint8) for grid in np.meshgrid(np.arange(256), np.arange(256)))
+    for level in range(256):
+        red = np.full_like(green, level)
+        r, g, b = (plane.astype(int) for plane in (red, green, blue))
+        assert np.array_equal(_sea_blue(red, green, blue), (4 * b >= 5 * r) & (10 * b >= 11 * g) & (b >= r + 4))
 
 
 def test_masked_pixels_count_before_everything_else() -> None:
     black = np.zeros((2, 16, 16, 3), np.uint8)
-    verdicts = judge(measure(black, np.array([1.0, 0.0])))
+    verdicts = judge(figures_of(black, np.array([1.0, 0.0])))
     assert [verdict and verdict.reason for verdict in verdicts] == ["nodata", "flat"]
 
 
 def test_limits_can_be_changed_and_switched_off() -> None:
-    assert inspect_tile(sea(1.0), 64, 3, limits_from({"sea": "off"})) is None
-    changed = inspect_tile(sea(0.9), 64, 3, limits_from({"sea": "0.5"}))
+    assert verdict_on(sea(1.0), 64, 3, limits_from({"sea": "off"})) is None
+    changed = verdict_on(sea(0.9), 64, 3, limits_from({"sea": "0.5"}))
     assert changed is not None
     assert (changed.reason, changed.threshold) == ("sea", 0.5)
     assert changed.figure == pytest.approx(0.9, abs=0.01)

@@ -342,3 +342,40 @@ def test_packed_once_packs_once(tmp_path: Path) -> None:
 
     assert packed_once(tmp_path / "set", build).digest == packed_once(tmp_path / "set", build).digest
     assert built == [str(tmp_path / "set")]
+
+
+def grey(count: int, seed: int) -> Pixels:
+    return textured(count, channels=1, seed=seed).repeat(3, axis=3)
+
+
+@pytest.mark.parametrize("first", [1, 30])
+def test_mono_is_welcome_until_there_is_colour(tmp_path: Path, first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the first tile in colour comes; a blank one in colour says nothing."""
+    monkeypatch.setattr(spool, "STACK_BYTES", 4 * 768)
+    blank = np.broadcast_to(np.array([200, 100, 50], np.uint8), (1, 16, 16, 3))
+    mono, colour = grey(30, 5), textured(3, seed=6)
+    alone = packed(np.concatenate([blank, mono]), str(tmp_path / "mono"))
+    assert (alone.accepted, alone.rejected) == (30, {"flat": 1})
+    assert sorted_tiles(all_tiles(open_tile_set(alone.url))) == sorted_tiles(mono)
+    mixed = packed(np.concatenate([mono[:first], colour, mono[first:]]), str(tmp_path / "mixed"))
+    assert (mixed.accepted, mixed.rejected) == (3, {"mono-among-colour": 30})
+    assert (
+        mixed.manifest
+        == pack(
+            named(colour), str(tmp_path / "colour"), size=16, channels=3, seed=1, source="noise", cut={"size": 16}
+        ).manifest
+    )
+    assert np.array_equal(all_tiles(open_tile_set(mixed.url)), all_tiles(open_tile_set(str(tmp_path / "colour"))))
+    rows = parquet.read_table(tmp_path / "mixed" / "rejected.parquet").to_pylist()
+    assert {(row["reason"], row["figure"], row["threshold"]) for row in rows} == {("mono-among-colour", 0.0, 1.0)}
+    assert len({row["name"] for row in rows}) == 30
+    places = parquet.read_table(tmp_path / "mixed" / "tiles.parquet").to_pylist()
+    assert {row["name"] for row in places} == {f"tile-{number:05d}" for number in range(first, first + 3)}
+    assert sorted(mixed.samples) == ["accepted", "mono-among-colour"]
+    assert {sample.name for sample in mixed.samples["accepted"]} == {row["name"] for row in places}
+
+
+def test_who_rejects_everything_for_one_reason_is_told_the_option(tmp_path: Path) -> None:
+    with pytest.raises(TilesError, match="rejected: 3 flat") as told:
+        packed(np.zeros((3, 16, 16, 3), np.uint8), str(tmp_path / "set"))
+    assert "--limit flat=off" in told.value.remedy

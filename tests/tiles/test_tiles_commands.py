@@ -8,7 +8,7 @@ import rasterio
 from PIL import Image
 from pyarrow import parquet
 
-from satgan.errors import ConfigError, StoreMissing, TilesError
+from satgan.errors import ConfigError, CorruptData, StoreMissing, TilesError
 from satgan.tiles.commands import cut, inspect, pack, show
 from satgan.tiles.look import CutOptions, look
 from satgan.tiles.ranged import BlockCache
@@ -198,3 +198,19 @@ def test_inspecting_a_folder_and_its_set_agree(tmp_path: Path) -> None:
     assert (after.tiles, after.accepted, after.rejected) == (20, 20, {})
     least, mean, most = after.figures["detail"]
     assert 1.75 < least <= mean <= most
+
+
+def test_inspecting_a_set_verifies_every_byte(tmp_path: Path) -> None:
+    """Also the header of a shard, by which `np.load` goes and training does not."""
+    write_raster(tmp_path / "rasters", "a.tif")
+    url = cut([str(tmp_path / "rasters")], str(tmp_path / "set"), CutOptions(16, 16), seed=1).url
+    path = tmp_path / "set" / "shard-000000.npy"
+    whole = path.read_bytes()
+    for place, words in ((whole.index(b"6,") - 1, r"bytes 0 to 127 \(header\)"), (len(whole) - 1, "piece 0")):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(CorruptData, match=words):
+            inspect(url)
+    path.write_bytes(whole)
+    assert inspect(url).accepted == 6

@@ -211,7 +211,8 @@ def compare(path: Path, wanted: Picture, missing: NDArray[np.bool_], tolerance: 
 
 PACKED = ("PNG", "JPEG", "WEBP", "BMP")
 ONLY_PACKED = {"m22_1x300.png": RGB, "p_hopper_bad_exif.jpg": GREY, "p_junk_jpeg_header.jpg": RGB}
-"""Fit to be tiles, though no raster can be cut from them; Pillow reads what is odd about the two JPEGs."""
+"""Pillow takes these, though no raster can be cut from them: GDAL tells of stray bytes in the two JPEGs. In the one
+they lie between segments of the header and do no harm; in the other pixels are damaged, and Pillow says nothing."""
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -230,12 +231,14 @@ def test_a_file_is_packed_rightly_or_refused_by_name(shared_data: Path, name: st
 
 
 @pytest.mark.parametrize("name", ["m29_bomb_30000x30000.png", "p_decompression_bomb.gif"])
-@pytest.mark.parametrize("door", ["cut_raster(Path(sys.argv[1]), 64, 64)", "[read_tile(Path(sys.argv[1]))]"])
+@pytest.mark.parametrize(
+    "door", ["cut_raster(Path(sys.argv[1]), 64, 64)", "[decode_tile(Path(sys.argv[1]).read_bytes(), sys.argv[1])]"]
+)
 def test_bombs_never_allocate(shared_data: Path, name: str, door: str) -> None:
     code = (
         "import resource, sys; from pathlib import Path; import rasterio, PIL.Image\n"
         "from satgan.errors import TilesError; from satgan.tiles.cutter import cut_raster\n"
-        "from satgan.tiles.decode import read_tile\n"
+        "from satgan.tiles.decode import decode_tile\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"try: list({door})\nexcept TilesError: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
