@@ -1,5 +1,6 @@
 # Sourced by the other scripts: makes .venv with the pinned versions, once per change of pyproject.toml or
 # constraints.txt. `ensure_environment` gives what training needs, `ensure_environment dev` the tools as well.
+# `ensure_swift` makes .venv-swift, a strict S3 server for the tests; without it they are skipped.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
@@ -37,4 +38,16 @@ ensure_environment() {
     return 1
   }
   echo "$wanted" >"$stamp"
+}
+
+ensure_swift() {
+  local pins=tests/tiles/swift_requirements.txt
+  cmp -s "$pins" .venv-swift/installed && return
+  echo "setting up .venv-swift (an S3 server for the tests; once, a minute) …" >&2
+  if .venv/bin/python -m venv --clear .venv-swift && .venv-swift/bin/python -m pip install --quiet -r "$pins"; then
+    cp "$pins" .venv-swift/installed
+  else
+    echo "no OpenStack Swift (see above): the tests that need it are skipped" >&2
+    rm -rf .venv-swift
+  fi
 }

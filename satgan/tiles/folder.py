@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
@@ -12,9 +12,18 @@ from uuid import uuid4
 from satgan.errors import CorruptData, SatganError, StoreForbidden, StoreFull, StoreMissing, StoreUnreachable
 
 Listing = list[tuple[str, int]]
+Taker = Callable[[memoryview], object]
+
+READ_BYTES = 2**20
+"""Bytes read at a time: still in the processor's cache when they are handed to a `Taker`, and at most so many that had
+arrived are lost when a connection is reset."""
 
 UNFINISHED_SUFFIX = ".unfinished"
 """Ends the names of files that are being written. A killed writer leaves them behind; no listing shows them."""
+
+
+def nobody(part: memoryview) -> None:
+    """Takes no notice."""
 
 
 class Store(ABC):
@@ -45,8 +54,14 @@ class Store(ABC):
         """The whole object."""
 
     @abstractmethod
-    def read_range_into(self, key: str, offset: int, buffer: memoryview) -> None:
+    def read_range_into(self, key: str, offset: int, buffer: memoryview, taker: Taker = nobody) -> None:
         """Fill all of `buffer` (bytes, writable) with the object's bytes from `offset` on.
+
+        Args:
+            key: of the object.
+            offset: first byte.
+            buffer: for as many bytes as it has.
+            taker: is given each part of `buffer` as it comes, in order, every byte once.
 
         Raises:
             CorruptData: the object ends before the buffer is full.
@@ -103,14 +118,15 @@ class FolderStore(Store):
         with folder_errors_told(f"read {key}", self.url):
             return self._path(key).read_bytes()
 
-    def read_range_into(self, key: str, offset: int, buffer: memoryview) -> None:
+    def read_range_into(self, key: str, offset: int, buffer: memoryview, taker: Taker = nobody) -> None:
         filled = 0
         with folder_errors_told(f"read {key}", self.url), self._path(key).open("rb", buffering=0) as file:
             file.seek(offset)
             while filled < len(buffer):
-                count = file.readinto(buffer[filled:])
+                count = file.readinto(buffer[filled : filled + READ_BYTES])
                 if not count:
                     raise too_short(f"{self.url}/{key}", offset, len(buffer), os.fstat(file.fileno()).st_size)
+                taker(buffer[filled : filled + count])
                 filled += count
 
     def write(self, key: str, data: bytes) -> None:

@@ -22,6 +22,8 @@ RANGES_REMEDY = "take a store that answers ranged GETs, or copy the data to a lo
 
 EXPIRED_CODES = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired")
 CLOCK_CODES = ("RequestTimeTooSkewed", "RequestInTheFuture")
+LATE = "Request has expired"
+"""S3's words, under the code AccessDenied, for a url whose time is over. Ours are used for a minute."""
 BUSY_CODES = ("SlowDown", "RequestTimeout", "RequestTimeoutException", "RequestLimitExceeded", "BandwidthLimitExceeded")
 
 
@@ -46,10 +48,10 @@ def refusal(found: str, code: str, status: int) -> SatganError:
         return StoreFull(found, QUOTA_REMEDY)
     if status >= 500 or status == 429 or code in BUSY_CODES or code.startswith("Throttl"):
         return StoreUnreachable(found, NETWORK_REMEDY)
-    return StoreForbidden(found, _forbidden_remedy(code))
+    return StoreForbidden(found, _forbidden_remedy(code, found))
 
 
-def _forbidden_remedy(code: str) -> str:
+def _forbidden_remedy(code: str, found: str) -> str:
     if code in EXPIRED_CODES:
         return EXPIRED_REMEDY
-    return CLOCK_REMEDY if code in CLOCK_CODES else CREDENTIALS_REMEDY
+    return CLOCK_REMEDY if code in CLOCK_CODES or LATE in found else CREDENTIALS_REMEDY

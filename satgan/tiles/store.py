@@ -3,17 +3,31 @@
 Credentials, region and endpoint come from the standard AWS environment and profile, and from nowhere else.
 """
 
+import math
+import os
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from satgan import __version__
 from satgan.errors import ConfigError, CorruptData, SatganError, StoreForbidden, StoreMissing, StoreUnreachable
-from satgan.tiles.folder import FolderStore, Listing, Store, folder_errors_told, too_short, written_aside
+from satgan.tiles.folder import (
+    READ_BYTES,
+    FolderStore,
+    Listing,
+    Store,
+    Taker,
+    folder_errors_told,
+    nobody,
+    too_short,
+    written_aside,
+)
 from satgan.tiles.refusal import CREDENTIALS_REMEDY, NAME_REMEDY, NETWORK_REMEDY, RANGES_REMEDY, refusal
+from satgan.tiles.wire import Body, Patience, Refused, Wire, modern_signature
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -23,25 +37,11 @@ __all__ = ["FolderStore", "Listing", "Patience", "S3Store", "Store", "open_store
 
 FIRST_PAUSE_SECONDS = 0.5
 DOWNLOAD_BYTES = 8 * 2**20
-READ_BYTES = 2**20
-"""Bytes taken from a body at a time: at most so many that had arrived are lost when the connection is reset."""
+SIGNED_SECONDS, SIGN_AGAIN_SECONDS = 1200, 60
+"""How long a signed url is good, and is used here: so this machine's clock may be as late as S3 bears (900 s), and
+credentials that renew themselves (at least ten minutes before they end) are followed."""
 
 Answer = TypeVar("Answer")
-
-
-class Patience(NamedTuple):
-    """How long S3 is waited for before a read or write is given up.
-
-    An attempt fails that cannot connect in time, that brings no byte for the read timeout, or that is answered with
-    a failure that may pass (500, 503 SlowDown, a reset, a body that breaks off). The next one follows after a pause
-    of at most 0.5, 1, 2, 4, … seconds, and goes on where the bytes broke off. So an address that does not answer is
-    given up after attempts · connect timeout + pauses (by default 32.5 s), a silent server after
-    attempts · read timeout + pauses (157.5 s).
-    """
-
-    connect_timeout_seconds: float = 5
-    read_timeout_seconds: float = 30
-    attempts: int = 5
 
 
 def open_store(url: str, connections: int = 16, patience: Patience = Patience()) -> Store:  # noqa: B008  # immutable
@@ -75,13 +75,17 @@ class S3Store(Store):
         self.patience = patience
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._lock = threading.Lock()
-        self._made: S3Client | None = None
+        self._made: tuple[S3Client, Wire | None] | None = None
+        self._signed: dict[str, tuple[float, str]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return S3Store, (self.bucket, self.prefix, self.connections, self.patience)
 
     @property
     def _client(self) -> "S3Client":
+        return self._access()[0]
+
+    def _access(self) -> "tuple[S3Client, Wire | None]":
         with self._lock:  # boto3's clients may be shared by threads, their making may not
             if self._made is None:
                 self._made = _make_client(self.connections, self.patience)
@@ -148,23 +152,23 @@ class S3Store(Store):
 
         return self._tried(f"read {key}", whole)
 
-    def read_range_into(self, key: str, offset: int, buffer: memoryview) -> None:
+    def read_range_into(self, key: str, offset: int, buffer: memoryview, taker: Taker = nobody) -> None:
         filled = 0
 
         def go_on(client: "S3Client") -> None:
             nonlocal filled
-            for count in self._stream(client, key, offset + filled, buffer[filled:]):
+            for count in self._stream(key, offset + filled, buffer[filled:]):
+                taker(buffer[filled : filled + count])
                 filled += count
 
         if len(buffer):
             self._tried(f"read {key}", go_on)
 
-    def _stream(self, client: "S3Client", key: str, offset: int, buffer: memoryview) -> Iterator[int]:
+    def _stream(self, key: str, offset: int, buffer: memoryview) -> Iterator[int]:
         """One ranged GET into `buffer`; yields the bytes of each part that has come."""
         asked = f"bytes={offset}-{offset + len(buffer) - 1}"
-        answer = client.get_object(Bucket=self.bucket, Key=self._name(key), Range=asked)
-        with closing(answer["Body"]) as body:
-            given, _, total_bytes = answer.get("ContentRange", "").rpartition("/")
+        with self._answer(key, asked) as (content_range, body):
+            given, _, total_bytes = content_range.rpartition("/")
             if not given.startswith(f"bytes {offset}-"):
                 found = f"asked for {asked} of {self.url}/{key}, the server gave {given or 'the whole object'}"
                 raise StoreUnreachable(found, RANGES_REMEDY)
@@ -172,13 +176,32 @@ class S3Store(Store):
                 raise too_short(f"{self.url}/{key}", offset, len(buffer), int(total_bytes))
             filled = 0
             while filled < len(buffer):
-                part = buffer[filled : filled + READ_BYTES]
-                count = body.readinto(part)  # type: ignore[arg-type]  # the stubs ask for a file
+                count = body.readinto(buffer[filled : filled + READ_BYTES])
                 if not count:
                     found = f"{self.url}/{key}: the body ended after {filled} of {len(buffer)} bytes ({asked})"
                     raise StoreUnreachable(found, NETWORK_REMEDY)
                 filled += count
                 yield count
+
+    @contextmanager
+    def _answer(self, key: str, asked: str) -> Iterator[tuple[str, Body]]:
+        """Content-Range and body of a ranged GET. Where a proxy stands between, boto3 is left to deal with it."""
+        client, wire = self._access()
+        if wire is None:
+            answer = client.get_object(Bucket=self.bucket, Key=self._name(key), Range=asked)
+            with closing(answer["Body"]) as body:
+                yield answer.get("ContentRange", ""), body  # type: ignore[misc]  # the stubs ask for a file
+            return
+        with wire.get(self._signed_url(client, key), {"Range": asked, "User-Agent": f"satgan/{__version__}"}) as direct:
+            yield direct.headers.get("Content-Range", ""), direct
+
+    def _signed_url(self, client: "S3Client", key: str) -> str:
+        signed_at, url = self._signed.get(key, (-math.inf, ""))
+        if time.monotonic() > signed_at + SIGN_AGAIN_SECONDS:
+            named = {"Bucket": self.bucket, "Key": self._name(key)}
+            url = client.generate_presigned_url("get_object", Params=named, ExpiresIn=SIGNED_SECONDS)
+            self._signed[key] = time.monotonic(), url
+        return url
 
     def write(self, key: str, data: bytes) -> None:
         self._tried(
@@ -212,9 +235,13 @@ class S3Store(Store):
         return S3Store(self.bucket, self._name(name), self.connections, self.patience)
 
 
-def _make_client(connections: int, patience: Patience) -> "S3Client":
+def _make_client(connections: int, patience: Patience) -> "tuple[S3Client, Wire | None]":
+    """boto3's client, and what large bodies are read through: None where the way leads through a proxy."""
     import boto3
     from botocore.config import Config
+    from botocore.httpsession import get_cert_path
+    from botocore.session import get_session
+    from botocore.utils import get_environ_proxies
 
     config = Config(
         connect_timeout=patience.connect_timeout_seconds,
@@ -222,7 +249,14 @@ def _make_client(connections: int, patience: Patience) -> "S3Client":
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=connections,
     )
-    return boto3.session.Session().client("s3", config=config)
+    settings = get_session()
+    client = boto3.session.Session(botocore_session=settings).client("s3", config=config)
+    client.meta.events.register_first("choose-signer.s3", modern_signature)  # type: ignore[arg-type]  # it may answer
+    endpoint = client.meta.endpoint_url
+    if endpoint.partition(":")[0] in get_environ_proxies(endpoint):
+        return client, None
+    authorities = settings.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    return client, Wire(patience, authorities or get_cert_path(True) or "")
 
 
 @contextmanager
@@ -245,6 +279,8 @@ def _s3_error(found: str, error: Exception) -> SatganError | None:
 
     if isinstance(error, aws.ClientError):
         return refusal(found, error.response["Error"].get("Code", ""), _status(error))
+    if isinstance(error, Refused):
+        return refusal(found, error.code, error.status)
     if isinstance(error, aws.ParamValidationError):
         return StoreMissing(found, NAME_REMEDY)
     if isinstance(error, aws.FlexibleChecksumError):

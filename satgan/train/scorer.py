@@ -20,7 +20,7 @@ from satgan.gan.noise import noise
 from satgan.judge.alarms import Alarm, alarms
 from satgan.judge.description import FEWEST_TILES, SMALLEST_SIZE
 from satgan.judge.judgement import Judgement, judge
-from satgan.judge.reference import Reference, make_reference, pick_tiles
+from satgan.judge.reference import Reference, reference_of
 from satgan.judge.score import Score
 from satgan.randomness import Purpose
 from satgan.tiles.pixels import to_bytes
@@ -112,7 +112,7 @@ class Scorer:
 
     def _judge(self, averaged: Generator) -> Judgement:
         if self._reference is None:
-            self._reference = make_reference(pick_tiles(self._tile_set, 2 * self._tiles, REFERENCE_SEED))
+            self._reference = reference_of(self._tile_set, self._tiles, REFERENCE_SEED)
         return judge(self._draw(averaged), self._reference)
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ from pyarrow import parquet
 from satgan.errors import CorruptData, StoreFull, StoreMissing, TilesError
 from satgan.tiles import manifest as manifest_module
 from satgan.tiles import shards, spool
-from satgan.tiles.folder import UNFINISHED_SUFFIX
+from satgan.tiles.folder import UNFINISHED_SUFFIX, Taker
 from satgan.tiles.inspect import Rejection
 from satgan.tiles.shards import NamedTile, PackReport, TileSet, open_tile_set, pack, packed_once
 from satgan.tiles.store import open_store
@@ -264,11 +264,12 @@ def test_bytes_that_were_wrong_once_are_read_again(tmp_path: Path, monkeypatch: 
     reads = 0
     read_range_into = tile_set.store.read_range_into
 
-    def wrong_once(key: str, offset: int, buffer: memoryview) -> None:
+    def wrong_once(key: str, offset: int, buffer: memoryview, taker: Taker) -> None:
         nonlocal reads
         reads += 1
         read_range_into(key, offset, buffer)
         buffer[0] ^= reads == 1
+        taker(buffer)
 
     monkeypatch.setattr(tile_set.store, "read_range_into", wrong_once)
     assert np.array_equal(tile_set.read_piece(2), expected)

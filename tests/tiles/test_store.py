@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -23,9 +24,17 @@ from satgan.errors import (
 )
 from satgan.tiles import store as store_module
 from satgan.tiles.folder import UNFINISHED_SUFFIX, written_aside
-from satgan.tiles.store import FolderStore, Patience, open_store
+from satgan.tiles.store import FolderStore, Patience, Store, open_store
 
 BODY = bytes(range(256)) * 40
+
+
+@pytest.fixture(params=["folder", "s3", pytest.param("swift", marks=pytest.mark.swift)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The tests run with an empty folder, and with an empty prefix of a lenient and of a strict server; this is it."""
+    if request.param == "folder":
+        return str(tmp_path / "place")
+    return str(request.getfixturevalue(f"{request.param}_prefix"))
 
 
 def test_what_was_written_is_read(place: str, tmp_path: Path) -> None:
@@ -329,6 +338,44 @@ def test_missing_credentials_are_told(s3: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(StoreForbidden, match="nobody"):
         open_store(s3).list()
+
+
+ACTIONS: list[Callable[[Store], object]] = [
+    lambda store: store.read_range_into("x", 1, memoryview(bytearray(9))),
+    lambda store: store.read("x"),
+    lambda store: store.write("y", b"1"),
+    lambda store: store.list(),
+    lambda store: store.delete("x"),
+]
+
+
+@pytest.mark.swift
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_wrong_secret_is_refused(
+    swift_prefix: str, monkeypatch: pytest.MonkeyPatch, action: Callable[[Store], object]
+) -> None:
+    store = open_store(swift_prefix)
+    store.write("x", BODY)
+    action(store)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(StoreForbidden, match="SignatureDoesNotMatch") as told:
+        action(open_store(swift_prefix))
+    assert swift_prefix in told.value.found
+    assert "AWS_SECRET_ACCESS_KEY" in told.value.remedy
+
+
+@pytest.mark.swift
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_clock_that_is_late_by_an_hour_is_told(
+    swift_prefix: str, monkeypatch: pytest.MonkeyPatch, action: Callable[[Store], object]
+) -> None:
+    store = open_store(swift_prefix)
+    store.write("x", BODY)
+    late = datetime.now(UTC) - timedelta(hours=1)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: late.replace(tzinfo=None))
+    with pytest.raises(StoreForbidden) as told:
+        action(store)
+    assert "clock" in told.value.remedy
 
 
 def test_deleting_the_last_file_leaves_no_empty_folder(tmp_path: Path) -> None:

@@ -254,12 +254,29 @@ def test_a_later_start_reads_what_is_left_of_its_window() -> None:
     assert set(first_reads) == set((numbers_of(tiles)[0] // PIECE_TILES).tolist())
 
 
-def test_as_many_pieces_are_read_at_once_as_there_are_connections() -> None:
-    together = threading.Barrier(6, timeout=PATIENCE_SECONDS)
-    source = NumberedTiles(tile_count=12 * PIECE_TILES, on_read=lambda piece: together.wait())
-    with stream_of(source, [0], lanes=1, connections=6) as stream:
+@pytest.mark.parametrize("connections", [1, 6])
+def test_as_many_pieces_are_read_at_once_as_there_are_connections(connections: int) -> None:
+    """No read ends before as many are under way as may be; more never are."""
+    changed = threading.Condition()
+    under_way: set[int] = set()
+    seen: list[int] = []
+
+    def read_together(piece: int) -> None:
+        with changed:
+            under_way.add(piece)
+            seen.append(len(under_way))
+            changed.notify_all()
+            assert changed.wait_for(lambda: max(seen) >= connections, PATIENCE_SECONDS)
+        time.sleep(0.005)  # room for one more than there should be
+        with changed:
+            under_way.remove(piece)
+
+    source = NumberedTiles(tile_count=12 * PIECE_TILES, on_read=read_together)
+    with stream_of(source, [0], lanes=1, connections=connections) as stream:
         next(stream)
         wait_until(lambda: len(source.reads) == 12)
+    assert len(seen) == 12
+    assert max(seen) == connections
 
 
 def test_a_failure_is_raised_and_no_batch_is_missing_before_it() -> None:
