@@ -8,6 +8,7 @@ import pytest
 
 from satgan.config import load_config
 from satgan.gan.describe import describe
+from satgan.gan.networks import ladder
 from satgan.presets import PRESETS
 
 ROOT = Path(__file__).parent.parent
@@ -38,4 +39,4 @@ def test_the_two_networks_of_a_preset_are_of_equal_power(preset: str) -> None:
 def test_digits_have_the_first_articles_filters() -> None:
     """G02: 32 > 16 > 8 > 1."""
     gan = load_config("digits").gan
-    assert (*gan.filters, *gan.filters[-1:] * 0, gan.channels)[:1] == (32,)
+    assert (*(rung.deep_filters for rung in ladder(gan)), gan.channels) == (32, 16, 8, 1)

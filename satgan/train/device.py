@@ -3,7 +3,8 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
 
 import torch
 
@@ -44,6 +45,21 @@ def decide(config: Config) -> Config:
     threads = train.threads_per_lane or max(1, usable_cores() // train.lanes)
     decided = train.model_copy(update={"precision": precision, "threads_per_lane": threads})
     return config.model_copy(update={"train": decided})
+
+
+def own_stream(device: torch.device, after: "torch.cuda.Event | None" = None) -> AbstractContextManager[Any]:
+    """On a GPU a stream of the caller's own, so that the steps do not wait for its work; elsewhere nothing.
+
+    Args:
+        device: where the work is.
+        after: what on another stream comes before it.
+    """
+    if device.type != "cuda":
+        return nullcontext()
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    if after is not None:
+        stream.wait_event(after)
+    return torch.cuda.stream(stream)
 
 
 class LaneRunner:

@@ -3,6 +3,7 @@
 {"step": 20, "numbers": {…}, "timing": {…}}     at log steps; `numbers` follow from config and seed alone
 {"step": 0, "event": "start", …}                start, resume, checkpoint, stop, end
 {"step": 400, "event": "judged", "score": 3.1, "scores": {"spectrum": {"value": …, "floor": …, "ratio": …}, …}}
+{"step": 400, "event": "unjudged", "why": …}    the judge failed; it is tried again at the next checkpoint
 {"step": 400, "event": "alarm", "kind": "worse", "since_step": 300, …}         satgan/judge/alarms.py
 
 The names of the losses are explained in satgan/gan/losses.py.

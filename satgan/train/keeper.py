@@ -9,14 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 
 from satgan.config import Config
+from satgan.errors import SatganError
 from satgan.gan.pair import Pair
 from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, name_of
+from satgan.train.device import own_stream
 from satgan.train.film import Film, grid_name
 from satgan.train.journal import Journal
 from satgan.train.run_folder import RunFolder
 from satgan.train.scorer import Scorer
-from satgan.train.snapshot import Snapshot, beside_the_steps, remove_old, take_snapshot, write_snapshot
+from satgan.train.snapshot import Snapshot, remove_old, take_snapshot, write_snapshot
 from satgan.train.watch import Watch
 
 
@@ -85,6 +87,9 @@ class Keeper:
         """
         while self._scorer and journal and (found := self._scorer.take(wait)):
             step, judgement, alarms = found
+            if isinstance(judgement, SatganError):
+                journal.event(step, "unjudged", why=judgement.found, remedy=judgement.remedy)
+                continue
             journal.judged(step, judgement)
             for alarm in alarms:
                 journal.event(step, "alarm", **alarm._asdict())
@@ -95,11 +100,11 @@ class Keeper:
 
     def _write(self, snapshot: Snapshot, frames: list[torch.Tensor], journal: Journal) -> None:
         store = self._folder.store
-        with beside_the_steps(snapshot):
+        with own_stream(self._pair.device, snapshot.taken):
             averaged = self._pair.averaged_generator(snapshot.average)
             self._film.cut(snapshot.step, frames, averaged)
-        journal.publish()
-        write_snapshot(store, self._pair, snapshot, averaged)
+            journal.publish()
+            write_snapshot(store, self._pair, snapshot, averaged)
         if self._scorer:
             self._scorer.submit(snapshot.step, averaged)
             remove_old(store, self._train.keep_checkpoints, also=self._scorer.wanted)

@@ -1,12 +1,10 @@
-"""Scores at checkpoints (law 7), in a thread beside the steps: it draws tiles, judges them, and keeps the best in mind.
+"""Scores at checkpoints (law 7), beside the steps: tiles are drawn by a thread and judged by another process.
 
 Training does not wait for it: of the checkpoints that come while one is being judged only the newest is judged after
 it, and so the last one always is.
 """
 
 import json
-import os
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -15,26 +13,24 @@ import numpy as np
 import torch
 
 from satgan.config import Config
+from satgan.errors import SatganError
 from satgan.gan.networks import Generator
 from satgan.gan.noise import noise
 from satgan.judge.alarms import Alarm, alarms
 from satgan.judge.description import FEWEST_TILES, SMALLEST_SIZE
-from satgan.judge.judgement import Judgement, judge
-from satgan.judge.reference import Reference, reference_of
-from satgan.judge.score import Score
+from satgan.judge.judgement import Judgement
+from satgan.judge.process import JudgeProcess, read_judgement
 from satgan.randomness import Purpose
 from satgan.tiles.pixels import to_bytes
 from satgan.tiles.store import Store
 from satgan.tiles.tile_set import TileSet
 from satgan.train.checkpoint import FOLDER, name_of
+from satgan.train.device import own_stream
 
 BEST_NAME = "best.json"
 BATCH = 64
 REFERENCE_SEED = 0
 """Whatever the run's seed: runs on one set are judged by the same real tiles."""
-
-NICE = 10
-"""How far judging stands back behind training where cores are short."""
 
 
 class Scorer:
@@ -50,11 +46,11 @@ class Scorer:
     def __init__(self, config: Config, tile_set: TileSet, run: Store, journalled: Sequence[dict[str, Any]]) -> None:
         self._config, self._tile_set, self._run = config, tile_set, run
         self._tiles = min(config.judge.tiles, tile_set.manifest.tile_count // 2)
-        self._thread = ThreadPoolExecutor(1, "judge", initializer=_stand_back)
-        self._reference: Reference | None = None
+        self._thread = ThreadPoolExecutor(1, "judge")
+        self._process: JudgeProcess | None = None
         self._judging: tuple[int, Future[Judgement]] | None = None
         self._waiting: tuple[int, Generator] | None = None
-        earlier = [(int(entry["step"]), _judgement(entry)) for entry in journalled]
+        earlier = [(int(entry["step"]), read_judgement(entry)) for entry in journalled]
         self.judged = [(step, one) for step, one in earlier if one.tiles == self._tiles]
 
     @property
@@ -87,8 +83,10 @@ class Scorer:
         else:
             self._waiting = (step, averaged)
 
-    def take(self, wait: bool) -> tuple[int, Judgement, list[Alarm]] | None:
+    def take(self, wait: bool) -> tuple[int, Judgement | SatganError, list[Alarm]] | None:
         """What was judged since the last call, with the alarms that hold now; the best one is noted in the run.
+
+        In place of a judgement the error that prevented it: training is worth more than its scores.
 
         Args:
             wait: until the judge is done; else None while it is busy.
@@ -96,10 +94,13 @@ class Scorer:
         if self._judging is None or not (wait or self._judging[1].done()):
             return None
         (step, judging), self._judging = self._judging, None
-        judgement = judging.result()
         if self._waiting:
             waiting, self._waiting = self._waiting, None
             self.submit(*waiting)
+        failure = judging.exception()
+        if isinstance(failure, SatganError):
+            return step, failure, []
+        judgement = judging.result()
         self.judged.append((step, judgement))
         if self.best == step:
             best = {"step": step, "checkpoint": f"{FOLDER}/{name_of(step)}", **judgement.as_dict()}
@@ -107,28 +108,25 @@ class Scorer:
         return step, judgement, alarms(self.judged)
 
     def close(self) -> None:
-        """Ends its thread, after what it is judging."""
+        """Ends thread and process, also amid a judgement."""
+        if self._process:
+            self._process.close()
         self._thread.shutdown(cancel_futures=True)
 
     def _judge(self, averaged: Generator) -> Judgement:
-        if self._reference is None:
-            self._reference = reference_of(self._tile_set, self._tiles, REFERENCE_SEED)
-        return judge(self._draw(averaged), self._reference)
+        if self._process is None:
+            self._process = JudgeProcess(self._tile_set.store.url, self._tiles, REFERENCE_SEED)
+        try:
+            return self._process.judge(self._draw(averaged))
+        except SatganError:
+            self._process = None
+            raise
 
     @torch.no_grad()
     def _draw(self, averaged: Generator) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Tiles `[N, S, S, C]` of noise that is the same at every checkpoint."""
         shape = (self._tiles, self._config.gan.noise_size)
-        fixed = noise(self._config.train.seed, Purpose.JUDGE_NOISE, shape).to(next(averaged.parameters()).device)
-        return np.concatenate([to_bytes(averaged(rows)).cpu().numpy() for rows in torch.split(fixed, BATCH)])
-
-
-def _stand_back() -> None:
-    """Lowers this thread's priority, where the system knows priorities of threads."""
-    if hasattr(os, "setpriority"):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-
-
-def _judgement(entry: dict[str, Any]) -> Judgement:
-    scores = {name: Score(**score) for name, score in entry["scores"].items()}
-    return Judgement(entry["score"], entry["tiles"], scores)
+        device = next(averaged.parameters()).device
+        with own_stream(device):
+            fixed = noise(self._config.train.seed, Purpose.JUDGE_NOISE, shape).to(device)
+            return np.concatenate([to_bytes(averaged(rows)).cpu().numpy() for rows in torch.split(fixed, BATCH)])

@@ -7,7 +7,6 @@ them (tensors with names, files, digests) and where it goes is another thread's 
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -48,7 +47,8 @@ class PlayerSnapshot(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A pair between two steps, copied; `histories` are those of all lanes, `[kept, C, S, S]` each."""
+    """A pair between two steps, copied; `histories` are those of all lanes, `[kept, C, S, S]` each, and `taken` is
+    reached on a GPU when the copies are made."""
 
     step: int
     state: dict[str, Any]
@@ -86,6 +86,7 @@ def take_snapshot(pair: Pair, step: int, tile_set_digest: str) -> Snapshot | Non
     return Snapshot(step, state, generator, discriminator, average, histories, _now(pair.device))
 
 
+@torch.no_grad()
 def write_snapshot(run: Store, pair: Pair, snapshot: Snapshot, averaged: Generator) -> str:
     """Writes the checkpoint of a snapshot; COMPLETE last. May run beside the next steps. Returns its key in `run`.
 
@@ -100,12 +101,11 @@ def write_snapshot(run: Store, pair: Pair, snapshot: Snapshot, averaged: Generat
     """
     key = f"{FOLDER}/{name_of(snapshot.step)}"
     store = run.child(key)
-    with torch.no_grad(), beside_the_steps(snapshot):
-        digests = {}
-        for name, tensors in _files(pair, snapshot, averaged):
-            raw = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
-            digests[name] = hashlib.sha256(raw).hexdigest()
-            store.write(name, raw)
+    digests = {}
+    for name, tensors in _files(pair, snapshot, averaged):
+        raw = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+        digests[name] = hashlib.sha256(raw).hexdigest()
+        store.write(name, raw)
     text = json.dumps(snapshot.state | {"sha256": digests}, indent=2).encode()
     store.write(STATE_NAME, text)
     store.write(COMPLETE_NAME, hashlib.sha256(text).hexdigest().encode())
@@ -122,15 +122,6 @@ def remove_old(run: Store, keep: int, also: Collection[int] = ()) -> None:
         run.delete(folder + COMPLETE_NAME)
         for key, _ in run.list(folder):
             run.delete(key)
-
-
-def beside_the_steps(snapshot: Snapshot) -> AbstractContextManager[Any]:
-    """On a GPU a stream of its own, which begins once the snapshot's copies are made: steps do not wait for it."""
-    if snapshot.taken is None:
-        return nullcontext()
-    stream = torch.cuda.Stream(snapshot.average.device)  # type: ignore[no-untyped-call]
-    stream.wait_event(snapshot.taken)
-    return torch.cuda.stream(stream)
 
 
 def _now(device: torch.device) -> "torch.cuda.Event | None":

@@ -1,6 +1,7 @@
 """Checkpoints are judged beside the steps; the best one stays, whatever comes after it."""
 
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,14 @@ from typing import Any
 import pytest
 
 from satgan.gan.networks import Generator
+from satgan.gan.step import train_step
 from satgan.judge.judgement import Judgement
+from satgan.judge.process import JudgeProcess
 from satgan.train.checkpoint import complete_steps
+from satgan.train.loop import train_loop
 from satgan.train.run_folder import RunFolder
 from satgan.train.scorer import Scorer
+from satgan.train.watch import Watch
 from tests.train.conftest import MakeConfig, run, weights_of
 
 JUDGED = {"judge": {"tiles": 24}}
@@ -39,10 +44,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def falling(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
     """The judge's next overall scores."""
-    from satgan.judge.judgement import judge
-
-    given = iter(scores)
-    monkeypatch.setattr("satgan.train.scorer.judge", lambda *tiles: judge(*tiles)._replace(score=next(given)))
+    judge, given = JudgeProcess.judge, iter(scores)
+    monkeypatch.setattr(JudgeProcess, "judge", lambda process, fakes: judge(process, fakes)._replace(score=next(given)))
 
 
 @pytest.mark.usefixtures("patient")
@@ -106,10 +109,7 @@ def test_a_checkpoint_left_unjudged_by_a_kill_is_judged_on_resume(make_config: M
 
 def test_training_does_not_wait_for_the_judge(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The judge of the first checkpoint is held until the last step is taken: those between are not judged."""
-    from satgan.gan.step import train_step
-    from satgan.judge.judgement import judge
-
-    ended, taken = threading.Event(), 0
+    judge, ended, taken = JudgeProcess.judge, threading.Event(), 0
 
     def held(*given: Any) -> Judgement:
         assert ended.wait(PATIENCE_SECONDS)
@@ -122,7 +122,7 @@ def test_training_does_not_wait_for_the_judge(make_config: MakeConfig, monkeypat
             ended.set()
         return train_step(*given)
 
-    monkeypatch.setattr("satgan.train.scorer.judge", held)
+    monkeypatch.setattr(JudgeProcess, "judge", held)
     monkeypatch.setattr("satgan.train.loop.train_step", counted)
     outcome = run(make_config(train={"checkpoint_steps": 3}, **JUDGED))
     assert [entry["step"] for entry in entries(outcome.run, "judged")] == [3, 12]
@@ -132,3 +132,34 @@ def test_training_does_not_wait_for_the_judge(make_config: MakeConfig, monkeypat
 def test_a_small_set_is_judged_with_half_of_it(make_config: MakeConfig) -> None:
     outcome = run(make_config(judge={"tiles": 512}))
     assert {entry["tiles"] for entry in entries(outcome.run, "judged")} == {75}
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_judge_that_fails_is_told_and_does_not_end_the_run(
+    make_config: MakeConfig, tile_set: str, tmp_path: Path
+) -> None:
+    """The kept reference of the set has a flipped bit."""
+    copy = tmp_path / "set"
+    shutil.copytree(tile_set, copy, ignore=shutil.ignore_patterns("judge"))
+    options: dict[str, Any] = {"tiles": {"source": str(copy)}, **JUDGED}
+    run(make_config(train={"name": "first"}, **options))
+    (kept,) = (copy / "judge").iterdir()
+    raw = bytearray(kept.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    kept.write_bytes(raw)
+    outcome = run(make_config(train={"name": "second"}, **options))
+    unjudged = entries(outcome.run, "unjudged")
+    assert [entry["step"] for entry in unjudged] == [5, 10, 12]
+    assert all("sha256" in entry["why"] and "delete it" in entry["remedy"] for entry in unjudged)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed where there is /proc")
+def test_the_judges_process_ends_with_the_run(make_config: MakeConfig) -> None:
+    def children() -> set[str]:
+        return {pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
+
+    before, seen = children(), set()
+    watch = Watch(progress=lambda progress: seen.update(children()), checkpoint=lambda *told: None)
+    train_loop(make_config(train={"log_steps": 1}, **JUDGED), watch)
+    assert seen - before
+    assert children() <= before

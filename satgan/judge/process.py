@@ -1,0 +1,109 @@
+"""A judge in a process of its own, for runs that train meanwhile: another interpreter lock, one thread, low priority.
+
+The child reads fakes from its standard input (.npy after its length, 8 bytes) and answers with a line of JSON each. It
+ends when its input does, so it never outlives the run.
+
+python -m satgan.judge.process TILE_SET TILES_PER_SIDE SEED
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from io import BytesIO
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgan.errors import SatganError
+from satgan.judge.judgement import Judgement, judge
+from satgan.judge.reference import Reference, reference_of
+from satgan.judge.score import Score
+from satgan.tiles.tile_set import open_tile_set
+
+NICE = 10
+"""How far it stands back behind training where cores are short."""
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Two threads on busy cores took twice the CPU time."""
+
+LENGTH_BYTES = 8
+
+
+class JudgeProcess:
+    """The parent's side; used by one thread at a time.
+
+    Args:
+        tile_set: url of the set whose tiles are the reals.
+        tiles_per_side: N.
+        seed: of the choice of reals.
+    """
+
+    def __init__(self, tile_set: str, tiles_per_side: int, seed: int) -> None:
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "satgan.judge.process", tile_set, str(tiles_per_side), str(seed)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | ONE_THREAD | {"CUDA_VISIBLE_DEVICES": ""},
+            start_new_session=True,  # Ctrl-C is for the run, which then ends the child
+        )
+
+    def judge(self, fakes: NDArray[np.uint8]) -> Judgement:
+        """The judgement of fakes `[N, S, S, C] uint8`.
+
+        Raises:
+            SatganError: the child could not judge; it says why.
+        """
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        with suppress(BrokenPipeError):
+            array = BytesIO()
+            np.save(array, fakes)
+            self._child.stdin.write(array.tell().to_bytes(LENGTH_BYTES, "little") + array.getbuffer())
+            self._child.stdin.flush()
+        line = self._child.stdout.readline()
+        if not line:
+            raise SatganError(f"the judge ended: {self._last_words()}", "train on without it: --judge.tiles 0")
+        told = json.loads(line)
+        if "refused" in told:
+            raise SatganError(*told["refused"])
+        return read_judgement(told)
+
+    def close(self) -> None:
+        """Ends the child, whatever it does."""
+        self._child.kill()
+        self._child.communicate()
+
+    def _last_words(self) -> str:
+        told = self._child.communicate()[1].decode(errors="replace").strip().splitlines()
+        return told[-1] if told else f"exit status {self._child.returncode}"
+
+
+def read_judgement(told: dict[str, Any]) -> Judgement:
+    """What `Judgement.as_dict` made, among other entries or alone."""
+    scores = {name: Score(**score) for name, score in told["scores"].items()}
+    return Judgement(told["score"], told["tiles"], scores)
+
+
+def main(words: Sequence[str], fakes: IO[bytes], answers: IO[str]) -> None:
+    """The child's side: judges what comes until nothing comes any more."""
+    url, tiles_per_side, seed = words
+    reference: Reference | None = None
+    while length := fakes.read(LENGTH_BYTES):
+        tiles = np.load(BytesIO(fakes.read(int.from_bytes(length, "little"))), allow_pickle=False)
+        try:
+            reference = reference or reference_of(open_tile_set(url), int(tiles_per_side), int(seed))
+            answer = judge(tiles, reference).as_dict()
+        except SatganError as error:
+            answer = {"refused": [error.found, error.remedy]}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+    main(sys.argv[1:], sys.stdin.buffer, sys.stdout)
