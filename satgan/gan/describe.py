@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import torch
+
 from satgan.config import Config
 from satgan.gan.history import history_slots
 from satgan.gan.networks import Discriminator, Generator, ladder
@@ -116,7 +118,8 @@ def describe(config: Config) -> dict[str, Any]:
     }
     described: dict[str, Any] = {"preset": config.gan.preset}
     for name, (layers, kind) in networks.items():
-        counted = parameter_count(kind(config.gan))
+        with torch.device("meta"):  # counted without a byte: 4096 filters of 11×11 would take 5 GB
+            counted = parameter_count(kind(config.gan))
         assert counted == sum(layer.parameters for layer in layers), f"{name}: the layer list is out of step"
         flops = sum(layer.flops for layer in layers)
         described[name] = {

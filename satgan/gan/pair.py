@@ -162,7 +162,7 @@ class Pair:
         }
         for name, (player, loss) in totals.items():
             after[f"{name}_regularizer_after"] = regularizer = player.regularizer()
-            after[f"{name}_regularizer_share_after"] = regularizer / (loss + regularizer)
+            after[f"{name}_regularizer_share_after"] = regularizer / (loss + regularizer) if regularizer else 0.0
         return after
 
     @torch.no_grad()

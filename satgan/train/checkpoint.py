@@ -1,8 +1,8 @@
 """Checkpoints as they are read: safetensors and JSON, named by step, whole or not there (`snapshot.py` writes them).
 
 checkpoints/step-00000500/
-    generator.safetensors       raw.* and average.*: weights and running statistics
-    discriminator.safetensors   weights and running statistics
+    generator.safetensors       raw.* and average.*: weights, running statistics or virtual norm's reference batch
+    discriminator.safetensors   the same of the discriminator
     optimizers.safetensors      {adam}.{exp_avg|exp_avg_sq}.{weight}, {adam}.step
     history/lane-000.safetensors
     state.json                  step, verdict, config, versions, sha256 of every file above

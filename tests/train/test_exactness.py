@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from satgan.config import Config
-from satgan.errors import CheckpointError, CorruptData, TilesError
+from satgan.errors import CheckpointError, CorruptData
 from satgan.gallery.sample import draw_tiles, open_checkpoint, sample_noise
 from satgan.gan.noise import Draws, draw
 from satgan.tiles.stream import TileStream
@@ -26,7 +26,7 @@ from satgan.train.loop import train_loop
 from satgan.train.run_folder import RunFolder
 from satgan.train.start import prepare
 from satgan.train.watch import Watch
-from tests.train.conftest import TILES, MakeConfig, journal_numbers, run, weights_of
+from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
 
 OPTIONS: list[dict[str, dict[str, Any]]] = [
     {},
@@ -126,21 +126,6 @@ def test_a_tile_drawn_by_virtual_norm_is_the_same_in_any_batch(make_config: Make
         assert len(np.unique(together.reshape(70, -1), axis=0)) > 60
         for first, count in ((0, 1), (69, 1), (3, 10)):
             assert np.array_equal(draw_tiles(network, drawn[first : first + count]), together[first : first + count])
-
-
-def test_a_virtual_batch_larger_than_the_set_is_refused(make_config: MakeConfig) -> None:
-    gan = {"discriminator_norm": "virtual", "virtual_batch": TILES}
-    assert prepare(make_config(gan=gan), lambda text: None)[1] == 0
-    with pytest.raises(TilesError, match=f"{TILES} tile.*virtual_batch = {TILES + 1}") as caught:
-        prepare(make_config(gan=gan | {"virtual_batch": TILES + 1}), lambda text: None)
-    assert f"--gan.virtual-batch {TILES}" in str(caught.value)
-    alone = {"generator_norm": "virtual", "virtual_batch": TILES + 1}
-    assert prepare(make_config(gan=alone), lambda text: None)[1] == 0, "the generator's reference is noise"
-
-
-def test_channels_that_are_not_the_sets_are_refused(make_config: MakeConfig) -> None:
-    with pytest.raises(TilesError, match=r"16×16 tiles of 3 channel.*16×16 of 4"):
-        prepare(make_config(gan={"channels": 4}), lambda text: None)
 
 
 def test_no_random_number_is_drawn_in_the_step(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
