@@ -119,6 +119,7 @@ class Scorer:
         try:
             return self._process.judge(self._draw(averaged))
         except SatganError:
+            self._process.close()
             self._process = None
             raise
 
