@@ -12,22 +12,24 @@ from satgan.pictures.grid import grid_png, png
 from satgan.randomness import Purpose, generator
 from satgan.tiles.pixels import to_bytes
 from satgan.tiles.store import Store, open_store
-from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of
+from satgan.train.checkpoint import FOLDER, Checkpoint, best_of, complete_steps, name_of
 
 BATCH = 64
 """Every pass has this shape: libraries choose their kernels, and with them the last bits, by the batch."""
 
 
 def open_checkpoint(url: str) -> Checkpoint:
-    """The checkpoint in a folder or prefix: a checkpoint's own, or a run's newest.
+    """The checkpoint in a folder or prefix: a checkpoint's own, or a run's best, where it was judged, else its newest.
 
     Raises:
         CheckpointError: there is no whole one.
         CorruptData: it differs from its digests.
     """
     store = open_store(url)
-    steps = complete_steps(store)
-    return Checkpoint(store.child(f"{FOLDER}/{name_of(steps[-1])}") if steps else store)
+    steps, best = complete_steps(store), best_of(store)
+    if not steps:
+        return Checkpoint(store)
+    return Checkpoint(store.child(f"{FOLDER}/{name_of(best[0] if best and best[0] in steps else steps[-1])}"))
 
 
 def sample_noise(seed: int, first: int, count: int, size: int) -> NDArray[np.float32]:

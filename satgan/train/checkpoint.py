@@ -30,6 +30,7 @@ from satgan.tiles.store import Store
 
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"
+BEST_NAME = "best.json"
 STATE_NAME, COMPLETE_NAME, GENERATOR_NAME = "state.json", "COMPLETE", "generator.safetensors"
 PATTERN = rf"{FOLDER}/step-(\d{{8,}})/{COMPLETE_NAME}"
 Tensors = dict[str, Tensor]
@@ -44,6 +45,14 @@ def complete_steps(run: Store) -> list[int]:
     """Steps of the whole checkpoints of a run, ascending."""
     found = (re.fullmatch(PATTERN, key) for key, _ in run.list(f"{FOLDER}/step-"))
     return sorted(int(match[1]) for match in found if match)
+
+
+def best_of(run: Store) -> tuple[int, float] | None:
+    """Step and score of a run's best checkpoint; None where none was judged."""
+    if not run.exists(BEST_NAME):
+        return None
+    told = json.loads(run.read(BEST_NAME))
+    return int(told["step"]), float(told["score"])
 
 
 class Checkpoint:

@@ -94,6 +94,11 @@ class Keeper:
             for alarm in alarms:
                 journal.event(step, "alarm", **alarm._asdict())
 
+    @property
+    def score(self) -> float | None:
+        """The judge's newest overall score, on worker 0."""
+        return self._scorer.judged[-1][1].score if self._scorer and self._scorer.judged else None
+
     def close(self) -> None:
         """Ends its thread, after what it is writing."""
         self._writer.shutdown()

@@ -11,7 +11,7 @@ from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.tiles.stream import Batch, TileStream
 from satgan.train import ranks
-from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, restore
+from satgan.train.checkpoint import FOLDER, Checkpoint, best_of, complete_steps, name_of, restore
 from satgan.train.clock import Clock
 from satgan.train.device import LaneRunner, decide, training_device
 from satgan.train.feed import Feed
@@ -28,13 +28,16 @@ STOP_STEPS = 10
 
 
 class Outcome(NamedTuple):
-    """Where a finished run's results lie (paths or s3:// urls), and how it went."""
+    """Where a finished run's results lie (paths or s3:// urls), and how it went; `best` is the best checkpoint by the
+    judge, and `score` its score."""
 
     run: str
     step: int
     checkpoint: str
     grid: str
     film: str | None
+    best: str | None
+    score: float | None
     seconds: float
     tiles_per_second: float
     waited_share: float
@@ -78,6 +81,7 @@ class _Run:
         self.first = ranks.rank() == 0
         self.film = Film(self.folder.store, config)
         self.path_a_steps = 0.0
+        self.score: float | None = None
 
     def _check_agreement(self) -> None:
         """Every worker must see the tile set and the checkpoints that worker 0 sees, or numbers would be mixed."""
@@ -119,6 +123,7 @@ class _Run:
                 stopping = self._stopping(step + 1)
                 if (step + 1) % train.checkpoint_steps == 0 or step + 1 == train.steps or stopping:
                     keeper.keep(step + 1, numbers, journal)
+                    self.score = keeper.score
                     self._show(step + 1, numbers, clock, at_checkpoint=True)
                 if stopping:
                     self._stop(step + 1, journal, keeper)
@@ -193,7 +198,7 @@ class _Run:
             share = self.path_a_steps / (step - self.start_step)
             real, fake, fooling = (numbers[f"{name}_loss_before"] for name in ("real", "fake", "generator"))
             speed, left = clock.tiles_per_second(), clock.seconds_left()
-            told = Progress(step, self.train.steps, real, fake, fooling, share, speed, left, at_checkpoint)
+            told = Progress(step, self.train.steps, real, fake, fooling, share, speed, left, at_checkpoint, self.score)
             self.watch.progress(told)
 
     def _end(self, journal: Journal | None, clock: "Clock", stream: TileStream) -> Outcome | None:
@@ -206,7 +211,9 @@ class _Run:
         speed = clock.tiles() / seconds if seconds else 0.0
         waited = stream.waited_seconds / seconds if seconds else 0.0
         checkpoint, grid = place(f"{FOLDER}/{name_of(steps)}"), place(grid_name(steps))
-        return Outcome(self.folder.url, steps, checkpoint, grid, film and place(film), seconds, speed, waited)
+        shown = film and place(film)
+        best = _best(self.folder)
+        return Outcome(self.folder.url, steps, checkpoint, grid, shown, *best, seconds, speed, waited)
 
 
 def finished_outcome(folder: RunFolder) -> Outcome:
@@ -214,4 +221,9 @@ def finished_outcome(folder: RunFolder) -> Outcome:
     step = complete_steps(folder.store)[-1]
     film = folder.place(FILM_NAME) if folder.store.exists(FILM_NAME) else None
     checkpoint, grid = folder.place(f"{FOLDER}/{name_of(step)}"), folder.place(grid_name(step))
-    return Outcome(folder.url, step, checkpoint, grid, film, 0.0, 0.0, 0.0)
+    return Outcome(folder.url, step, checkpoint, grid, film, *_best(folder), 0.0, 0.0, 0.0)
+
+
+def _best(folder: RunFolder) -> tuple[str | None, float | None]:
+    best = best_of(folder.store)
+    return (folder.place(f"{FOLDER}/{name_of(best[0])}"), best[1]) if best else (None, None)

@@ -24,10 +24,9 @@ from satgan.randomness import Purpose
 from satgan.tiles.pixels import to_bytes
 from satgan.tiles.store import Store
 from satgan.tiles.tile_set import TileSet
-from satgan.train.checkpoint import FOLDER, name_of
+from satgan.train.checkpoint import BEST_NAME, FOLDER, name_of
 from satgan.train.device import own_stream
 
-BEST_NAME = "best.json"
 BATCH = 64
 REFERENCE_SEED = 0
 """Whatever the run's seed: runs on one set are judged by the same real tiles."""

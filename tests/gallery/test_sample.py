@@ -57,6 +57,13 @@ def test_a_run_stands_for_its_newest_checkpoint(trained: str) -> None:
     assert open_checkpoint(f"{trained}/checkpoints/step-00000010").step == 10
 
 
+def test_a_run_that_was_judged_stands_for_its_best_checkpoint(trained: str) -> None:
+    (Path(trained) / "best.json").write_text('{"step": 5, "score": 2.0}')
+    assert open_checkpoint(trained).step == 5
+    (Path(trained) / "best.json").write_text('{"step": 7, "score": 2.0}')  # its checkpoint was taken away
+    assert open_checkpoint(trained).step == 12
+
+
 def test_averaged_and_raw_generator_differ(trained: str) -> None:
     checkpoint = open_checkpoint(trained)
     noise = sample_noise(0, 0, 4, 6)
