@@ -27,7 +27,8 @@ class Progress(NamedTuple):
         left = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
         return (
             f"step {self.step}/{self.steps} · {left} left · D real {self.real_loss:.2f} fake {self.fake_loss:.2f} · "
-            f"G {self.generator_loss:.2f} · {self.tiles_per_second:,.0f} tiles/s · path A {self.path_a_share:.0%}{score}"
+            f"G {self.generator_loss:.2f} · {self.tiles_per_second:,.0f} tiles/s · "
+            f"path A {self.path_a_share:.0%}{score}"
         )
 
 
