@@ -156,6 +156,7 @@ def _worker(rank: int, workers: int, rendezvous: str, config: dict[str, Any]) ->
     os.environ["LOCAL_WORLD_SIZE"] = str(workers)
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=workers)
     train_loop(Config.model_validate(config), Watch(progress=lambda _: None, checkpoint=lambda *_: None))
+    dist.barrier()  # nobody leaves while another still talks to it
     dist.destroy_process_group()
 
 
