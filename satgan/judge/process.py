@@ -10,6 +10,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -31,6 +33,8 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 """Two threads on busy cores took twice the CPU time."""
 
 LENGTH_BYTES = 8
+LIMIT_SECONDS = 1800.0
+"""For one judgement, the real side included; a child that takes longer hangs."""
 
 
 class JudgeProcess:
@@ -43,11 +47,12 @@ class JudgeProcess:
     """
 
     def __init__(self, tile_set: str, tiles_per_side: int, seed: int) -> None:
+        self._told = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads would fill up
         self._child = subprocess.Popen(
             [sys.executable, "-m", "satgan.judge.process", tile_set, str(tiles_per_side), str(seed)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._told,
             env=os.environ | ONE_THREAD | {"CUDA_VISIBLE_DEVICES": ""},
             start_new_session=True,  # Ctrl-C is for the run, which then ends the child
         )
@@ -65,7 +70,10 @@ class JudgeProcess:
             np.save(array, fakes)
             self._child.stdin.write(array.tell().to_bytes(LENGTH_BYTES, "little") + array.getbuffer())
             self._child.stdin.flush()
+        waiting = threading.Timer(LIMIT_SECONDS, self._child.kill)
+        waiting.start()
         line = self._child.stdout.readline()
+        waiting.cancel()
         if not line:
             raise SatganError(f"the judge ended: {self._last_words()}", "train on without it: --judge.tiles 0")
         told = json.loads(line)
@@ -76,11 +84,15 @@ class JudgeProcess:
     def close(self) -> None:
         """Ends the child, whatever it does."""
         self._child.kill()
-        self._child.communicate()
+        with suppress(BrokenPipeError):
+            self._child.communicate()
+        self._told.close()
 
     def _last_words(self) -> str:
-        told = self._child.communicate()[1].decode(errors="replace").strip().splitlines()
-        return told[-1] if told else f"exit status {self._child.returncode}"
+        status = self._child.wait()
+        self._told.seek(0)
+        lines = self._told.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit status {status}"
 
 
 def read_judgement(told: dict[str, Any]) -> Judgement:

@@ -33,7 +33,8 @@ class Reference(NamedTuple):
 
     Attributes:
         half: the real tiles that fakes are compared with.
-        training: thumbnails `[2N, s, s, C]` of all real tiles, half first, for the search of copies.
+        training: thumbnails `[2N, s, s, C]` of both halves, `half` first, for the search of copies; copies of other
+            tiles of the set are not seen.
         encoder: the random network, scaled on `half`.
         floors: each score's value for reals in the place of the fakes.
     """

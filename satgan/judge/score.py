@@ -48,7 +48,7 @@ SCORES = {
     "density": About(Kind.DENSITY, True, "how densely fakes lie among the reals"),
     "coverage": About(Kind.SHARE, True, "share of reals that have a fake near"),
     "ms_ssim": About(Kind.LIKENESS, True, "how alike fakes are among themselves"),
-    "memory": About(Kind.NEARNESS, False, "nearness to a training tile: ratio well below 1 are copies"),
+    "memory": About(Kind.NEARNESS, False, "nearness to one of the 2N reals looked at: ratio well below 1 are copies"),
 }
 """All scores in the order of tables; the sliced distance's levels, `sliced_wasserstein_64` and so on, follow."""
 

@@ -74,7 +74,8 @@ def checkerboard_index(spectrum: Spectrum) -> Spectrum:
         `[C, 9] float64`, one per `STRIDE_FREQUENCIES`; about 0 in imagery without a grid.
     """
     size, radii = spectrum.shape[1], _radii(spectrum.shape[1])
-    places = [(round(down * size) % size, round(right * size)) for down, right in STRIDE_FREQUENCIES]
+    last = spectrum.shape[2] - 1  # in tiles of odd size the highest frequency lies between two bins
+    places = [(round(down * size) % size, min(round(right * size), last)) for down, right in STRIDE_FREQUENCIES]
     quiet = np.ones(radii.shape, bool)
     for row, column in places:  # the window spreads a line over its neighbours
         quiet[np.ix_(np.arange(row - 1, row + 2) % size, _inside(column, radii.shape[1]))] = False

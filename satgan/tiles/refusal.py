@@ -24,7 +24,13 @@ EXPIRED_CODES = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"
 CLOCK_CODES = ("RequestTimeTooSkewed", "RequestInTheFuture")
 LATE = "Request has expired"
 """S3's words, under the code AccessDenied, for a url whose time is over. Ours are used for a minute."""
+ELSEWHERE_CODES = ("AuthorizationHeaderMalformed", "AuthorizationQueryParametersError")
 BUSY_CODES = ("SlowDown", "RequestTimeout", "RequestTimeoutException", "RequestLimitExceeded", "BandwidthLimitExceeded")
+
+
+def is_elsewhere(code: str, status: int) -> bool:
+    """Whether the answer says that the bucket is in another region than the one that was asked, or signed for."""
+    return status in (301, 307) or code in ELSEWHERE_CODES
 
 
 def refusal(found: str, code: str, status: int) -> SatganError:
@@ -40,7 +46,7 @@ def refusal(found: str, code: str, status: int) -> SatganError:
     """
     if code == "InvalidRange":
         return CorruptData(found + " (the object is truncated)", "copy or pack it again from where it came")
-    if status in (301, 307) or code == "AuthorizationHeaderMalformed":
+    if is_elsewhere(code, status):
         return StoreMissing(found, REGION_REMEDY)
     if status == 404 or code in ("NoSuchKey", "NoSuchBucket"):
         return StoreMissing(found, NAME_REMEDY)

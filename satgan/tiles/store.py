@@ -4,7 +4,6 @@ Credentials, region and endpoint come from the standard AWS environment and prof
 """
 
 import math
-import os
 import random
 import threading
 import time
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from satgan import __version__
-from satgan.errors import ConfigError, CorruptData, SatganError, StoreForbidden, StoreMissing, StoreUnreachable
+from satgan.errors import ConfigError, StoreMissing, StoreUnreachable
+from satgan.tiles.client import make_client, s3_errors_told
 from satgan.tiles.folder import (
     READ_BYTES,
     FolderStore,
@@ -26,11 +26,10 @@ from satgan.tiles.folder import (
     too_short,
     written_aside,
 )
-from satgan.tiles.refusal import CREDENTIALS_REMEDY, NAME_REMEDY, NETWORK_REMEDY, RANGES_REMEDY, refusal
-from satgan.tiles.wire import Body, Patience, Refused, Wire, modern_signature
+from satgan.tiles.refusal import NETWORK_REMEDY, RANGES_REMEDY, is_elsewhere
+from satgan.tiles.wire import Body, Patience, Refused, Wire
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
     from mypy_boto3_s3 import S3Client
 
 __all__ = ["FolderStore", "Listing", "Patience", "S3Store", "Store", "open_store"]
@@ -77,6 +76,7 @@ class S3Store(Store):
         self._lock = threading.Lock()
         self._made: tuple[S3Client, Wire | None] | None = None
         self._signed: dict[str, tuple[float, str]] = {}
+        self._moved = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return S3Store, (self.bucket, self.prefix, self.connections, self.patience)
@@ -88,7 +88,7 @@ class S3Store(Store):
     def _access(self) -> "tuple[S3Client, Wire | None]":
         with self._lock:  # boto3's clients may be shared by threads, their making may not
             if self._made is None:
-                self._made = _make_client(self.connections, self.patience)
+                self._made = make_client(self.connections, self.patience)
             return self._made
 
     @property
@@ -109,11 +109,11 @@ class S3Store(Store):
 
         botocore's own retries end with an answer's head; ours know the body too, so that one count bounds both.
         """
-        with _s3_errors_told(what, self.url):
+        with s3_errors_told(what, self.url):
             client = self._client
         for attempt in range(1, self.patience.attempts + 1):
             try:
-                with _s3_errors_told(what, self.url):
+                with s3_errors_told(what, self.url):
                     return act(client)
             except StoreUnreachable as error:
                 if attempt == self.patience.attempts:
@@ -185,15 +185,22 @@ class S3Store(Store):
 
     @contextmanager
     def _answer(self, key: str, asked: str) -> Iterator[tuple[str, Body]]:
-        """Content-Range and body of a ranged GET. Where a proxy stands between, boto3 is left to deal with it."""
+        """Content-Range and body of a ranged GET. Where a proxy stands between, or the bucket is in another
+        region, boto3 is left to deal with it."""
         client, wire = self._access()
-        if wire is None:
-            answer = client.get_object(Bucket=self.bucket, Key=self._name(key), Range=asked)
-            with closing(answer["Body"]) as body:
-                yield answer.get("ContentRange", ""), body  # type: ignore[misc]  # the stubs ask for a file
-            return
-        with wire.get(self._signed_url(client, key), {"Range": asked, "User-Agent": f"satgan/{__version__}"}) as direct:
-            yield direct.headers.get("Content-Range", ""), direct
+        try:
+            if wire is not None and not self._moved:
+                headers = {"Range": asked, "User-Agent": f"satgan/{__version__}"}
+                with wire.get(self._signed_url(client, key), headers) as direct:
+                    yield direct.headers.get("Content-Range", ""), direct
+                return
+        except Refused as refused:
+            if not is_elsewhere(refused.code, refused.status):
+                raise
+            self._moved = True
+        answer = client.get_object(Bucket=self.bucket, Key=self._name(key), Range=asked)
+        with closing(answer["Body"]) as body:
+            yield answer.get("ContentRange", ""), body  # type: ignore[misc]  # the stubs ask for a file
 
     def _signed_url(self, client: "S3Client", key: str) -> str:
         signed_at, url = self._signed.get(key, (-math.inf, ""))
@@ -233,64 +240,3 @@ class S3Store(Store):
 
     def child(self, name: str) -> Store:
         return S3Store(self.bucket, self._name(name), self.connections, self.patience)
-
-
-def _make_client(connections: int, patience: Patience) -> "tuple[S3Client, Wire | None]":
-    """boto3's client, and what large bodies are read through: None where the way leads through a proxy."""
-    import boto3
-    from botocore.config import Config
-    from botocore.httpsession import get_cert_path
-    from botocore.session import get_session
-    from botocore.utils import get_environ_proxies
-
-    config = Config(
-        connect_timeout=patience.connect_timeout_seconds,
-        read_timeout=patience.read_timeout_seconds,
-        retries={"mode": "standard", "total_max_attempts": 1},
-        max_pool_connections=connections,
-    )
-    settings = get_session()
-    client = boto3.session.Session(botocore_session=settings).client("s3", config=config)
-    client.meta.events.register_first("choose-signer.s3", modern_signature)  # type: ignore[arg-type]  # it may answer
-    endpoint = client.meta.endpoint_url
-    if endpoint.partition(":")[0] in get_environ_proxies(endpoint):
-        return client, None
-    authorities = settings.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
-    return client, Wire(patience, authorities or get_cert_path(True) or "")
-
-
-@contextmanager
-def _s3_errors_told(what: str, url: str) -> Iterator[None]:
-    """Turns botocore's exceptions into the StoreError that they mean; `what` completes "could not …"."""
-    try:
-        yield
-    except SatganError:
-        raise
-    except Exception as error:
-        told = _s3_error(f"could not {what} in {url}: {error}", error)
-        if told is None:
-            raise
-        raise told from error
-
-
-def _s3_error(found: str, error: Exception) -> SatganError | None:
-    from botocore import exceptions as aws
-    from urllib3.exceptions import HTTPError
-
-    if isinstance(error, aws.ClientError):
-        return refusal(found, error.response["Error"].get("Code", ""), _status(error))
-    if isinstance(error, Refused):
-        return refusal(found, error.code, error.status)
-    if isinstance(error, aws.ParamValidationError):
-        return StoreMissing(found, NAME_REMEDY)
-    if isinstance(error, aws.FlexibleChecksumError):
-        return CorruptData(found, "run the same command again; if it happens again, write the object anew")
-    if isinstance(error, (aws.HTTPClientError, aws.ConnectionError, aws.IncompleteReadError, HTTPError)):
-        return StoreUnreachable(found, NETWORK_REMEDY)
-    if isinstance(error, (ConnectionError, ValueError)):  # ValueError: an AWS_ENDPOINT_URL that is no url
-        return StoreUnreachable(found, NETWORK_REMEDY)
-    return StoreForbidden(found, CREDENTIALS_REMEDY) if isinstance(error, aws.BotoCoreError) else None
-
-
-def _status(error: "ClientError") -> int:
-    return int(error.response["ResponseMetadata"].get("HTTPStatusCode", 0))

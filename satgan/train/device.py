@@ -47,6 +47,15 @@ def decide(config: Config) -> Config:
     return config.model_copy(update={"train": decided})
 
 
+def moment(device: torch.device) -> "torch.cuda.Event | None":
+    """On a GPU an event that is reached when all that the caller has asked for so far is done; elsewhere None."""
+    if device.type != "cuda":
+        return None
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(device))
+    return event
+
+
 def own_stream(device: torch.device, after: "torch.cuda.Event | None" = None) -> AbstractContextManager[Any]:
     """On a GPU a stream of the caller's own, so that the steps do not wait for its work; elsewhere nothing.
 

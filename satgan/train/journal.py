@@ -89,6 +89,7 @@ class Journal:
 def _drop_after(path: Path, step: int) -> None:
     """Drops entries after `step`, which will be written anew, and lines torn by a kill."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    step = step or -1  # a run that begins anew says so anew
     kept = "".join(line for line in text.splitlines(keepends=True) if _step_of(line) <= step)
     if kept != text:
         with written_aside(path) as aside:

@@ -180,6 +180,7 @@ class _Run:
         keeper.settle()
         if journal:
             journal.publish()
+        ranks.barrier()  # a worker that raises ends the others under Ray
         checkpoint = self.folder.place(f"{FOLDER}/{name_of(step)}")
         found = f"stopped after step {step} of {self.train.steps}; {checkpoint} is whole"
         raise Stopped(found, "the same command goes on from there")

@@ -24,8 +24,8 @@ from satgan.randomness import Purpose
 from satgan.tiles.pixels import to_bytes
 from satgan.tiles.store import Store
 from satgan.tiles.tile_set import TileSet
-from satgan.train.checkpoint import BEST_NAME, FOLDER, name_of
-from satgan.train.device import own_stream
+from satgan.train.checkpoint import BEST_NAME, FOLDER, best_of, name_of
+from satgan.train.device import moment, own_stream
 
 BATCH = 64
 REFERENCE_SEED = 0
@@ -61,7 +61,8 @@ class Scorer:
     def wanted(self) -> set[int]:
         """Steps of the checkpoints that must stay: the best so far, and those that may turn out to be better."""
         steps = {one[0] for one in (self._judging, self._waiting) if one}
-        return steps | ({self.best} if self.best is not None else set())
+        noted = best_of(self._run)
+        return steps | ({self.best} if self.best is not None else set()) | ({noted[0]} if noted else set())
 
     @property
     def best(self) -> int | None:
@@ -78,7 +79,8 @@ class Scorer:
         if self.off:
             return
         if self._judging is None:
-            self._judging = (step, self._thread.submit(self._judge, averaged))
+            made = moment(next(averaged.parameters()).device)
+            self._judging = (step, self._thread.submit(self._judge, averaged, made))
         else:
             self._waiting = (step, averaged)
 
@@ -112,21 +114,25 @@ class Scorer:
             self._process.close()
         self._thread.shutdown(cancel_futures=True)
 
-    def _judge(self, averaged: Generator) -> Judgement:
-        if self._process is None:
-            self._process = JudgeProcess(self._tile_set.store.url, self._tiles, REFERENCE_SEED)
+    def _judge(self, averaged: Generator, made: "torch.cuda.Event | None") -> Judgement:
         try:
-            return self._process.judge(self._draw(averaged))
-        except SatganError:
-            self._process.close()
-            self._process = None
-            raise
+            if self._process is None:
+                self._process = JudgeProcess(self._tile_set.store.url, self._tiles, REFERENCE_SEED)
+            return self._process.judge(self._draw(averaged, made))
+        except Exception as error:
+            if self._process:
+                self._process.close()
+                self._process = None
+            if isinstance(error, SatganError):
+                raise
+            found = f"the judge failed: {type(error).__name__}: {error}"
+            raise SatganError(found, "train on without it: --judge.tiles 0, or with fewer tiles") from error
 
     @torch.no_grad()
-    def _draw(self, averaged: Generator) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def _draw(self, averaged: Generator, made: "torch.cuda.Event | None") -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Tiles `[N, S, S, C]` of noise that is the same at every checkpoint."""
         shape = (self._tiles, self._config.gan.noise_size)
         device = next(averaged.parameters()).device
-        with own_stream(device):
+        with own_stream(device, made):
             fixed = noise(self._config.train.seed, Purpose.JUDGE_NOISE, shape).to(device)
             return np.concatenate([to_bytes(averaged(rows)).cpu().numpy() for rows in torch.split(fixed, BATCH)])

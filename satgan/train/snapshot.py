@@ -31,6 +31,7 @@ from satgan.train.checkpoint import (
     history_name,
     name_of,
 )
+from satgan.train.device import moment
 
 
 class PlayerSnapshot(NamedTuple):
@@ -83,7 +84,7 @@ def take_snapshot(pair: Pair, step: int, tile_set_digest: str) -> Snapshot | Non
     }
     generator, discriminator = _copied(pair.generator), _copied(pair.discriminator)
     average, histories = pair.average.clone(), [tiles.clone() for tiles in histories]
-    return Snapshot(step, state, generator, discriminator, average, histories, _now(pair.device))
+    return Snapshot(step, state, generator, discriminator, average, histories, moment(pair.device))
 
 
 @torch.no_grad()
@@ -124,14 +125,6 @@ def remove_old(run: Store, keep: int, also: Collection[int] = ()) -> None:
             run.delete(key)
 
 
-def _now(device: torch.device) -> "torch.cuda.Event | None":
-    if device.type != "cuda":
-        return None
-    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record(torch.cuda.current_stream(device))
-    return event
-
-
 def _copied(player: Player) -> PlayerSnapshot:
     states = {name: adam.state.get(player.weights, {}) for name, adam in player.adams.items()}
     moments = {
@@ -169,8 +162,8 @@ def _player_tensors(player: Player, snapshot: PlayerSnapshot) -> Tensors:
 def _moment_tensors(player: Player, snapshot: PlayerSnapshot) -> Tensors:
     tensors: Tensors = {}
     for adam, (first, second, steps) in snapshot.moments.items():
-        for moment, vector in (("exp_avg", first), ("exp_avg_sq", second)):
-            tensors |= {f"{adam}.{moment}.{name}": view for name, view in named_views(player.network, vector)}
+        for order, vector in (("exp_avg", first), ("exp_avg_sq", second)):
+            tensors |= {f"{adam}.{order}.{name}": view for name, view in named_views(player.network, vector)}
         tensors[f"{adam}.step"] = steps
     return tensors
 

@@ -1,4 +1,4 @@
-"""Stopping at the user's word: the first Ctrl-C or SIGTERM saves and stops, the second stops at once."""
+"""Stopping at the user's word: the first Ctrl-C or SIGTERM saves and stops, the second stops without saving."""
 
 import signal
 import sys
@@ -7,6 +7,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+TOLD = "saving, then stopping; once more to stop as soon as what is being written is written …"
 
 
 class StopSignals:
@@ -34,4 +35,4 @@ class StopSignals:
         if self.wished:
             raise KeyboardInterrupt
         self.wished = True
-        print("\nsaving, then stopping; once more to stop at once …", file=sys.stderr, flush=True)
+        print(f"\n{TOLD}", file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ from satgan.errors import CorruptData, TilesError
 from satgan.judge.judgement import judge
 from satgan.judge.reference import Reference, load_reference, make_reference, save_reference
 from satgan.judge.score import SCORES, Kind, ratio, score_names
+from satgan.judge.spectrum import checkerboard_index, log_power
 from tests.judge.damage import DAMAGES, STRENGTHS, synthetic
 from tests.judge.imagery import real_tiles
 
@@ -123,3 +124,9 @@ def test_a_share_is_not_resolved_finer_than_a_tile() -> None:
     assert ratio(Kind.SHARE, 1.0, 1.0, 100) == 1
     assert ratio(Kind.SHARE, 0.0, 1.0, 100) == pytest.approx(101)
     assert ratio(Kind.DISTANCE, 0.0, 0.0, 100) == 1
+
+
+@pytest.mark.parametrize("size", range(16, 33))
+def test_every_size_has_its_stride_frequencies(size: int) -> None:
+    tiles = np.random.default_rng(size).integers(0, 256, (24, size, size, 1), dtype=np.uint8)
+    assert np.isfinite(checkerboard_index(log_power(tiles))).all()

@@ -14,6 +14,7 @@ import pytest
 
 from satgan.errors import StoreUnreachable
 from satgan.tiles import store as store_module
+from satgan.tiles.client import make_client
 from satgan.tiles.store import Patience, open_store
 
 BODY = bytes(range(256)) * 40
@@ -21,11 +22,12 @@ ONCE = Patience(connect_timeout_seconds=5, read_timeout_seconds=5, attempts=1)
 
 
 class Server(ThreadingHTTPServer):
-    """Answers ranged GETs with parts of BODY. It notes what was asked, and closes a connection after `most` answers."""
+    """Answers ranged GETs with parts of BODY. It notes what was asked, and closes a connection after `most` answers.
+    Signed urls are refused with the code `elsewhere`, where there is one."""
 
     daemon_threads = True
 
-    def __init__(self, most: int = 10**6, trust: ssl.SSLContext | None = None) -> None:
+    def __init__(self, most: int = 10**6, trust: ssl.SSLContext | None = None, elsewhere: str = "") -> None:
         self.connections: list[object] = []
         self.asked: list[str] = []
         self.closed = threading.Semaphore(0)
@@ -41,6 +43,13 @@ class Server(ThreadingHTTPServer):
 
             def do_GET(self) -> None:
                 server.asked.append(self.path)
+                if elsewhere and "X-Amz-Signature" in self.path:
+                    text = f"<Error><Code>{elsewhere}</Code></Error>".encode()
+                    self.send_response(400)
+                    self.send_header("Content-Length", str(len(text)))
+                    self.end_headers()
+                    self.wfile.write(text)
+                    return
                 first, last = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
                 self.send_response(206)
                 self.send_header("Content-Length", str(last - first + 1))
@@ -158,3 +167,25 @@ def test_a_proxy_is_asked_where_there_is_one(s3: str, monkeypatch: pytest.Monkey
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.server_port}")
         read(open_store("s3://bucket/p", patience=ONCE), 5000)
         assert server.asked == ["http://s3.nowhere.invalid/bucket/p/x"]
+
+
+@pytest.mark.parametrize("region", ["us-west-2", "eu-south-1", "me-central-1", "cn-north-1"])
+def test_urls_of_aws_are_signed_for_the_regions_own_host(region: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host of all regions sends newer regions and new buckets elsewhere, or refuses them."""
+    for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_DEFAULT_REGION", region)):
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    client, _ = make_client(1, ONCE)
+    url = client.generate_presigned_url("get_object", Params={"Bucket": "my-bucket", "Key": "x"})
+    assert urlsplit(url).netloc.startswith(f"my-bucket.s3.{region}.amazonaws.com")
+
+
+@pytest.mark.parametrize("code", ["AuthorizationQueryParametersError", "AuthorizationHeaderMalformed"])
+def test_a_bucket_in_another_region_is_left_to_boto3(s3: str, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    with serving(Server(elsewhere=code)) as server:
+        point_to(server, monkeypatch)
+        store = open_store("s3://bucket/p", patience=ONCE)
+        read(store)
+        read(store)
+    assert ["X-Amz-Signature" in path for path in server.asked] == [True, False, False]

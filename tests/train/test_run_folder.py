@@ -132,3 +132,12 @@ def test_a_checkpoint_of_other_settings_is_refused(make_config: MakeConfig) -> N
     run(make_config(train={"steps": 5}))
     with pytest.raises(CheckpointError, match="other settings"):
         run(make_config(recipe={"beta1": 0.4}))
+
+
+def test_a_run_that_begins_anew_says_so_once(make_config: MakeConfig) -> None:
+    """Killed before its first checkpoint; what it wrote then is not its own."""
+    outcome = run(make_config(train={"name": "killed"}))
+    shutil.rmtree(Path(outcome.run) / "checkpoints")
+    run(make_config(train={"name": "killed"}))
+    entries = [json.loads(line) for line in (Path(outcome.run) / "journal.jsonl").read_text().splitlines()]
+    assert [entry["event"] for entry in entries if entry["step"] == 0] == ["start", "inputs"]

@@ -163,3 +163,27 @@ def test_the_judges_process_ends_with_the_run(make_config: MakeConfig) -> None:
     train_loop(make_config(train={"log_steps": 1}, **JUDGED), watch)
     assert seen - before
     assert children() <= before
+
+
+@pytest.mark.usefixtures("patient")
+def test_the_best_stays_when_another_number_of_tiles_is_judged(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    falling(monkeypatch, [2.0, 3.0])
+    options = {"checkpoint_steps": 3, "keep_checkpoints": 1}
+    run(make_config(train=options | {"steps": 6}, **JUDGED))
+    config = make_config(train=options)  # no judging any more
+    outcome = run(config)
+    assert complete_steps(RunFolder(config.train.store, config.train.name).store) == [3, 12]
+    assert outcome.best is not None
+    assert Path(outcome.best, "COMPLETE").exists()
+
+
+def test_whatever_fails_the_judge_training_goes_on(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(scorer: Scorer, *given: Any) -> None:
+        raise MemoryError("no memory left")
+
+    monkeypatch.setattr(Scorer, "_draw", no_memory)
+    outcome = run(make_config(**JUDGED))
+    assert "MemoryError: no memory left" in entries(outcome.run, "unjudged")[-1]["why"]
+    assert entries(outcome.run, "end")
