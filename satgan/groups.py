@@ -34,6 +34,11 @@ def _plain_name(value: str) -> str:
     return value
 
 
+def _as_number(value: object) -> object:
+    """Options come as text, which `Literal` does not take for a number."""
+    return int(value) if isinstance(value, str) and value.isdigit() else value
+
+
 Filters = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split_commas)]
 Place = Annotated[str, Field(min_length=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -96,7 +101,9 @@ class GanConfig(Group):
     size: Count = Field(64, description="tile height and width: stem · 2ⁿ [pixels]")
     channels: Annotated[int, Field(ge=1, le=16)] = Field(3, description="bands of a tile")
     noise_size: Count = Field(32, description="length of the noise vector")
-    stem: Literal[4, 7] = Field(4, description="height and width of the first feature map (S01) [pixels]")
+    stem: Annotated[Literal[4, 7], BeforeValidator(_as_number)] = Field(
+        4, description="height and width of the first feature map (S01) [pixels]"
+    )
     kernel_size: Annotated[int, Field(ge=3, le=11)] = Field(4, description="height and width of a filter [pixels]")
     filters: Filters = Field(
         (),

@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args, get_origin
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -105,6 +105,8 @@ def _read_file(path: Path | None) -> dict[str, Any]:
 
 def _metavar(info: FieldInfo) -> str:
     text = str(info.annotation)
+    if get_origin(info.annotation) is tuple and "Literal" in text:
+        return ",".join(get_args(get_args(info.annotation)[0]))
     for word, shown in (("Literal", ""), ("tuple", "N,N,…"), ("float", "X"), ("bool", "yes|no"), ("int", "N")):
         if word in text:
             return shown or "|".join(str(value) for value in getattr(info.annotation, "__args__", ()))

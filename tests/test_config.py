@@ -174,3 +174,10 @@ def test_free_options_exist() -> None:
     for path in FREE_OPTIONS:
         group, field = path.split(".")
         assert field in tree[group]
+
+
+def test_the_stem_can_be_given_as_text() -> None:
+    """As every option of the command line is."""
+    assert load_config("dcgan", {"gan": {"size": "28", "stem": "7", "filters": "64,32"}}).gan.stem == 7
+    with pytest.raises(ConfigError, match=r"gan\.stem = 5"):
+        load_config("dcgan", {"gan": {"stem": "5"}})

@@ -15,10 +15,10 @@ WORSE = 1.5
 WORSE_JUDGEMENTS = 3
 """In a row: the score of few tiles is noisy."""
 
-RECALL_SHARE = 0.5
-"""Of the best recall so far, below which modes count as lost …"""
+COVERAGE_SHARE = 0.5
+"""Of the best coverage so far, below which kinds of tiles count as lost (recall is high for scattered noise) …"""
 
-RECALL_SEEN = 0.1
+COVERAGE_SEEN = 0.1
 """… where it ever was so high."""
 
 ALIKE = 1.5
@@ -31,7 +31,7 @@ class Alarm(NamedTuple):
     """Something that has held for several judgements in a row.
 
     Attributes:
-        kind: `worse`, `recall-lost` or `alike`.
+        kind: `worse`, `coverage-lost` or `alike`.
         since_step: the first judgement of that row.
         figure: the newest one.
         threshold: what it passed.
@@ -54,10 +54,10 @@ def alarms(judged: Sequence[tuple[int, Judgement]]) -> list[Alarm]:
     found = [
         _row("worse", [(step, one.score) for step, one in judged], WORSE_JUDGEMENTS, lambda best: best * WORSE, 1),
         _row(
-            "recall-lost",
-            [(step, one.scores["recall"].value) for step, one in judged],
+            "coverage-lost",
+            [(step, one.scores["coverage"].value) for step, one in judged],
             COLLAPSE_JUDGEMENTS,
-            lambda best: best * RECALL_SHARE if best >= RECALL_SEEN else 0.0,
+            lambda best: best * COVERAGE_SHARE if best >= COVERAGE_SEEN else 0.0,
             -1,
         ),
         _row(

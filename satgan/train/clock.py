@@ -12,6 +12,7 @@ class Clock:
     def __init__(self, start_step: int, steps: int, tiles_per_step: int) -> None:
         self._start_step, self._step, self._steps, self._tiles_per_step = start_step, start_step, steps, tiles_per_step
         self._start = time.monotonic()
+        self._end: float | None = None
         self._marks: list[tuple[int, float]] = [(start_step, self._start)]
 
     def tick(self, step: int) -> None:
@@ -20,8 +21,12 @@ class Clock:
         self._marks = [*self._marks[-SPEED_STEPS:], (step, time.monotonic())]
 
     def seconds(self) -> float:
-        """Since the attempt started."""
-        return time.monotonic() - self._start
+        """Since the attempt started, until its end."""
+        return (self._end or time.monotonic()) - self._start
+
+    def stop(self) -> None:
+        """The attempt's steps are taken and kept; what follows is not training."""
+        self._end = time.monotonic()
 
     def tiles(self) -> int:
         """Real tiles taken in this attempt."""

@@ -85,7 +85,11 @@ class Keeper:
             journal: worker 0's.
             wait: until the judge is done.
         """
-        while self._scorer and journal and (found := self._scorer.take(wait)):
+        if self._scorer is None or journal is None:
+            return
+        for step in self._scorer.take_skipped():
+            journal.event(step, "unjudged", why="the judge was busy until a newer checkpoint came")
+        while found := self._scorer.take(wait):
             step, judgement, alarms = found
             if isinstance(judgement, SatganError):
                 journal.event(step, "unjudged", why=judgement.found, remedy=judgement.remedy)

@@ -128,6 +128,7 @@ class _Run:
                 if stopping:
                     self._stop(step + 1, journal, keeper)
             keeper.settle()
+            clock.stop()
             keeper.note_judgement(journal, wait=True)
             return self._end(journal, clock, stream)
 
@@ -138,6 +139,8 @@ class _Run:
             judged = journal.events(JUDGED)
             scorer = Scorer(self.config, self.feed.tile_set, self.folder.store, judged)
             stack.callback(scorer.close)
+            if scorer.off and self.config.judge.tiles:
+                journal.event(self.start_step, "unjudged", why=f"{scorer.off}, so no checkpoint is judged")
             if self.start_step and self.start_step not in {entry["step"] for entry in judged}:
                 scorer.submit(self.start_step, self.pair.averaged_generator())
         keeper = Keeper(self.config, self.folder, self.pair, self.film, scorer, self.feed.tile_set.digest, self.watch)

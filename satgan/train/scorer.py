@@ -49,13 +49,17 @@ class Scorer:
         self._process: JudgeProcess | None = None
         self._judging: tuple[int, Future[Judgement]] | None = None
         self._waiting: tuple[int, Generator] | None = None
+        self._skipped: list[int] = []
         earlier = [(int(entry["step"]), read_judgement(entry)) for entry in journalled]
         self.judged = [(step, one) for step, one in earlier if one.tiles == self._tiles]
 
     @property
-    def off(self) -> bool:
-        """Whether nothing is judged: none wanted, too few tiles in the set, or tiles too small."""
-        return self._tiles < FEWEST_TILES or self._config.gan.size < SMALLEST_SIZE
+    def off(self) -> str:
+        """Why nothing is judged; empty where it is."""
+        if self._tiles < FEWEST_TILES:
+            return f"{self._tiles} tiles a side (--judge.tiles, and half of the set) are fewer than {FEWEST_TILES}"
+        size = self._config.gan.size
+        return f"tiles of {size} pixels are smaller than {SMALLEST_SIZE}" if size < SMALLEST_SIZE else ""
 
     @property
     def wanted(self) -> set[int]:
@@ -82,7 +86,14 @@ class Scorer:
             made = moment(next(averaged.parameters()).device)
             self._judging = (step, self._thread.submit(self._judge, averaged, made))
         else:
+            if self._waiting:
+                self._skipped.append(self._waiting[0])
             self._waiting = (step, averaged)
+
+    def take_skipped(self) -> list[int]:
+        """Steps of the checkpoints that a newer one overtook while the judge was busy, since the last call."""
+        skipped, self._skipped = self._skipped, []
+        return skipped
 
     def take(self, wait: bool) -> tuple[int, Judgement | SatganError, list[Alarm]] | None:
         """What was judged since the last call, with the alarms that hold now; the best one is noted in the run.
