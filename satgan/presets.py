@@ -44,6 +44,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "demo": {
         "train": {"name": "demo", "steps": 3_200, "lanes": 2, "lane_batch": 32, "checkpoint_steps": 400},
-        "recipe": NARROW | {"average_half_life_tiles": 30_000},
+        # By the judge, at equal tiles (BENCHMARKS.md): half the rates and a shorter average beat 1e-3 and 30,000.
+        "recipe": NARROW | {
+            "generator_learning_rate": 5e-4, "discriminator_learning_rate": 5e-4, "average_half_life_tiles": 10_000,
+        },
+        "judge": {"tiles": 256},
     },
 }  # fmt: skip
