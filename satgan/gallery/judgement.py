@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from satgan.errors import TilesError
+from satgan.errors import StoreMissing, TilesError
 from satgan.gallery.sample import draw_batches, open_checkpoint
 from satgan.judge.description import FEWEST_TILES
 from satgan.judge.judgement import Judgement, judge
@@ -15,7 +15,7 @@ from satgan.judge.spectrum import Spectrum, log_power
 from satgan.randomness import Purpose, generator
 from satgan.tiles.images import TileFolder, look_at_folder
 from satgan.tiles.manifest import MANIFEST_NAME
-from satgan.tiles.store import open_store
+from satgan.tiles.store import FolderStore, open_store
 from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.train.checkpoint import COMPLETE_NAME, complete_steps
 
@@ -90,6 +90,8 @@ def open_side(url: str, seed: int) -> Side:
         CheckpointError, CorruptData: a checkpoint that cannot be used.
     """
     store = open_store(url)
+    if isinstance(store, FolderStore) and not store.folder.is_dir():
+        raise StoreMissing(f"no such folder: {url}", "give a tile set, a folder of images, a checkpoint or a run")
     if store.exists(MANIFEST_NAME):
         tile_set = open_tile_set(url)
         about = tile_set.manifest
@@ -121,7 +123,9 @@ def _from_folder(folder: TileFolder, count: int, seed: int) -> Tiles:
     tiles = np.empty((count, *expected), np.uint8)
     for number, tile in enumerate(chosen.tiles()):
         if not isinstance(tile.pixels, np.ndarray) or tile.pixels.shape != expected:
-            found = f"{folder.store.url}/{tile.name} is not {' × '.join(map(str, expected))} like most there"
+            shape = " × ".join(map(str, expected))
+            wrong = f"is not {shape} like most there" if isinstance(tile.pixels, np.ndarray) else "is no image"
+            found = f"{folder.store.url}/{tile.name} {wrong}"
             raise TilesError(found, "remove it, or give what `satgan tiles pack` makes of the folder")
         tiles[number] = tile.pixels
     return tiles
@@ -132,7 +136,7 @@ def _refuse_other_shape(side: Side, reals: Side) -> None:
         raise TilesError(
             f"{side.url} has tiles of {side.size} pixels and {side.channels} channels, {reals.url} of {reals.size} "
             f"and {reals.channels}",
-            "compare tiles of the same size and channels; `satgan tiles cut --size` makes others",
+            "compare tiles of the same size and channels; `satgan tiles cut --size --bands` makes others",
         )
 
 
@@ -141,7 +145,8 @@ def _tiles_per_side(fakes: Side, reals: Side, wanted: int | None) -> int:
     room = min(TILES_PER_SIDE if count is None else count for count in (_half(reals), fakes.available))
     count = min(TILES_PER_SIDE, room) if wanted is None else wanted
     if count < FEWEST_TILES:
-        found = f"{count} tiles per side ({fakes.url}: {fakes.available}; {reals.url}: {reals.available}, needed twice)"
+        there = ", ".join(f"{side.url} has {side.available}" for side in (fakes, reals) if side.available is not None)
+        found = f"{count} tiles per side: {there or 'so few are asked for'}; the reals are needed twice"
         raise TilesError(found, f"the judge needs {FEWEST_TILES} fakes and {2 * FEWEST_TILES} reals, or more")
     for side, needed in ((fakes, count), (reals, 2 * count)):
         if side.available is not None and side.available < needed:

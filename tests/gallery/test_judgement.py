@@ -60,7 +60,7 @@ def test_folders_and_sets_of_the_same_tiles_are_the_same_side(
     assert one["score"] == pytest.approx(other["score"], rel=0.1)  # the order, and so the patches, differ
 
 
-def test_a_run_is_drawn_from_its_newest_checkpoint(
+def test_an_unjudged_run_is_drawn_from_its_newest_checkpoint(
     make_config: MakeConfig, tile_set: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = run(make_config()).run
@@ -97,7 +97,8 @@ def test_the_table_and_the_page_name_every_score(tmp_path: Path, capsys: pytest.
         (["{fakes}", "{reals}", "--tiles-per-side", "3"], "20 fakes and 40 reals"),
         (["{few}", "{reals}"], "20 fakes and 40 reals"),
         (["{fakes}", "{reals}", "--page", "page.txt"], "page.txt"),
-        (["{fakes}", "{reals}-not"], "reals-not"),
+        (["{fakes}", "{reals}-not"], "no such folder: {reals}-not"),
+        (["{fakes}-not", "{reals}"], "no such folder: {fakes}-not"),
         (["{fakes}", "{reals}", "--held-out", "{other}"], "{other}"),
         (["{fakes}", "{reals}", "--sede", "1"], "--seed"),
     ],
