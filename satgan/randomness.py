@@ -30,8 +30,8 @@ class Purpose(IntEnum):
     REFERENCE_TILES = 15
     INSTANCE_NOISE = 16
     DIFFERENTIABLE_AUGMENTATION = 17
-    JUDGE = 20
-    JUDGE_NOISE = 21
+    JUDGE = 18
+    JUDGE_NOISE = 19
 
 
 def generator(seed: int, purpose: Purpose, step: int = 0, lane: int = 0, part: int = 0) -> np.random.Generator:

@@ -32,6 +32,7 @@ NICE = 10
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Two threads on busy cores took twice the CPU time."""
 
+JUDGE_MODULE = "satgan.judge.process"
 LENGTH_BYTES = 8
 LIMIT_SECONDS = 1800.0
 """For one judgement, the real side included; a child that takes longer hangs."""
@@ -49,7 +50,7 @@ class JudgeProcess:
     def __init__(self, tile_set: str, tiles_per_side: int, seed: int) -> None:
         self._told = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads would fill up
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "satgan.judge.process", tile_set, str(tiles_per_side), str(seed)],
+            [sys.executable, "-m", JUDGE_MODULE, tile_set, str(tiles_per_side), str(seed)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._told,
@@ -71,9 +72,12 @@ class JudgeProcess:
             self._child.stdin.write(array.tell().to_bytes(LENGTH_BYTES, "little") + array.getbuffer())
             self._child.stdin.flush()
         waiting = threading.Timer(LIMIT_SECONDS, self._child.kill)
+        waiting.daemon = True
         waiting.start()
-        line = self._child.stdout.readline()
-        waiting.cancel()
+        try:
+            line = self._child.stdout.readline()
+        finally:
+            waiting.cancel()
         if not line:
             raise SatganError(f"the judge ended: {self._last_words()}", "train on without it: --judge.tiles 0")
         told = json.loads(line)
@@ -82,7 +86,9 @@ class JudgeProcess:
         return read_judgement(told)
 
     def close(self) -> None:
-        """Ends the child, whatever it does."""
+        """Ends the child, whatever it does; nothing when that was done before."""
+        if self._told.closed:
+            return
         self._child.kill()
         with suppress(BrokenPipeError):
             self._child.communicate()

@@ -5,6 +5,7 @@ it, and so the last one always is.
 """
 
 import json
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -47,6 +48,7 @@ class Scorer:
         self._tiles = min(config.judge.tiles, tile_set.manifest.tile_count // 2)
         self._thread = ThreadPoolExecutor(1, "judge")
         self._process: JudgeProcess | None = None
+        self._lock, self._closed = threading.Lock(), False
         self._judging: tuple[int, Future[Judgement]] | None = None
         self._waiting: tuple[int, Generator] | None = None
         self._skipped: list[int] = []
@@ -121,19 +123,28 @@ class Scorer:
 
     def close(self) -> None:
         """Ends thread and process, also amid a judgement."""
+        with self._lock:
+            self._closed = True
+            self._forget_process()
+        self._thread.shutdown(cancel_futures=True)
+
+    def _forget_process(self) -> None:
         if self._process:
             self._process.close()
-        self._thread.shutdown(cancel_futures=True)
+        self._process = None
 
     def _judge(self, averaged: Generator, made: "torch.cuda.Event | None") -> Judgement:
         try:
-            if self._process is None:
-                self._process = JudgeProcess(self._tile_set.store.url, self._tiles, REFERENCE_SEED)
-            return self._process.judge(self._draw(averaged, made))
+            with self._lock:
+                if self._closed:
+                    raise SatganError("the run has ended", "start it again")
+                self._process = process = self._process or JudgeProcess(
+                    self._tile_set.store.url, self._tiles, REFERENCE_SEED
+                )
+            return process.judge(self._draw(averaged, made))
         except Exception as error:
-            if self._process:
-                self._process.close()
-                self._process = None
+            with self._lock:
+                self._forget_process()
             if isinstance(error, SatganError):
                 raise
             found = f"the judge failed: {type(error).__name__}: {error}"

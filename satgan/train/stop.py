@@ -1,11 +1,13 @@
 """Stopping at the user's word: the first Ctrl-C or SIGTERM saves and stops, the second stops without saving."""
 
+import os
 import signal
-import sys
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
+STDERR = 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TOLD = "saving, then stopping; once more to stop as soon as what is being written is written …"
 
@@ -35,4 +37,6 @@ class StopSignals:
         if self.wished:
             raise KeyboardInterrupt
         self.wished = True
-        print(f"\n{TOLD}", file=sys.stderr, flush=True)
+        # Not print: the signal may have come amid a print to the same stream, which cannot be entered twice.
+        with suppress(OSError):
+            os.write(STDERR, f"\n{TOLD}\n".encode())

@@ -8,7 +8,7 @@ def test_rates_are_told_with_the_law() -> None:
     """S31: those that follow it, and those that do not with what it would give."""
     for preset, told in (
         ("article", "generator learning rate 0.0002: as the law has it for a global batch of 64 (S31)"),
-        ("demo", "discriminator learning rate 0.001: given; by the law 0.00015 (S31)"),
+        ("demo", "discriminator learning rate 0.0005: given; by the law 0.00015 (S31)"),
     ):
         described = describe(load_config(preset))
         assert told in described["notes"]

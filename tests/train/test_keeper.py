@@ -85,7 +85,7 @@ def test_a_run_that_is_stopped_saves_and_goes_on_to_the_same_bits(make_config: M
     assert journal_numbers(resumed.run) == journal_numbers(whole.run)
 
 
-def test_the_second_signal_stops_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_second_signal_stops_at_once(capfd: pytest.CaptureFixture[str]) -> None:
     before = signal.getsignal(signal.SIGTERM)
     with StopSignals() as signals:
         signal.raise_signal(signal.SIGTERM)
@@ -93,4 +93,4 @@ def test_the_second_signal_stops_at_once(capsys: pytest.CaptureFixture[str]) -> 
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
-    assert "once more to stop" in capsys.readouterr().err
+    assert "once more to stop" in capfd.readouterr().err

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from satgan.errors import SatganError
 from satgan.gan.networks import Generator
 from satgan.gan.step import train_step
 from satgan.judge.judgement import Judgement
 from satgan.judge.process import JudgeProcess
+from satgan.tiles.tile_set import open_tile_set
 from satgan.train.checkpoint import complete_steps
 from satgan.train.loop import train_loop
 from satgan.train.run_folder import RunFolder
@@ -187,3 +189,35 @@ def test_whatever_fails_the_judge_training_goes_on(make_config: MakeConfig, monk
     outcome = run(make_config(**JUDGED))
     assert "MemoryError: no memory left" in entries(outcome.run, "unjudged")[-1]["why"]
     assert entries(outcome.run, "end")
+
+
+@pytest.mark.parametrize("moment", ["before", "drawing", "judging"])
+def test_closing_does_not_wait_for_a_judgement(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Whenever it comes: before there is a child, while tiles are drawn, while they are judged (here without end)."""
+    begun, go_on, draw = threading.Event(), threading.Event(), Scorer._draw
+    config = make_config(**JUDGED)
+    monkeypatch.setattr("satgan.judge.process.JUDGE_MODULE", "tests.train.endless")
+
+    def drawn(scorer: Scorer, *given: Any) -> Any:
+        begun.set()
+        assert go_on.wait(PATIENCE_SECONDS) or moment != "drawing"
+        return draw(scorer, *given)
+
+    monkeypatch.setattr(Scorer, "_draw", drawn)
+    assert config.tiles.source is not None
+    tile_set, store = open_tile_set(config.tiles.source), RunFolder(config.train.store, "closing").store
+    scorer = Scorer(config, tile_set, store, [])
+    if moment == "before":
+        scorer._lock.acquire()
+    scorer.submit(5, Generator(config.gan).eval())
+    if moment == "before":
+        scorer._closed = True
+        scorer._lock.release()
+    else:
+        assert begun.wait(PATIENCE_SECONDS)
+    threading.Timer(0.2, go_on.set).start()
+    scorer.close()
+    assert scorer._judging is not None
+    assert isinstance(scorer._judging[1].exception(PATIENCE_SECONDS), SatganError)
