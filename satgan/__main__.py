@@ -159,11 +159,7 @@ def _sample(words: Sequence[str]) -> None:
     from satgan.options import seed_number
 
     parser = _parser("sample", VERBS, "satgan sample")
-    parser.add_argument(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        help="a checkpoint, or a run: its best; s3:// too",
-    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint, or a run: its best; s3:// too")
     parser.add_argument("--count", type=int, default=64, help="tiles to draw (default: 64)")
     parser.add_argument("--out", default="samples", metavar="DIR", help="folder or s3:// prefix (default: samples)")
     parser.add_argument("--seed", type=seed_number, default=0, help="of the noise (default: 0)")

@@ -22,8 +22,8 @@ FLOORS = (
 """A room imports only from floors above its own, and from itself."""
 
 HOMES = {
-    "boto3": ("satgan/tiles/client.py",),
-    "botocore": ("satgan/tiles/client.py", "satgan/tiles/store.py"),
+    "boto3": ("satgan/tiles/store.py",),
+    "botocore": ("satgan/tiles/store.py", "satgan/tiles/s3_errors.py"),
     "rasterio": ("satgan/tiles/", "bench/cut.py"),
     "PIL": ("satgan/tiles/", "satgan/pictures/"),
     "ray": ("satgan/train/ray_job.py", "satgan/cluster/", "tune/", "bench/tile_peers.py"),

@@ -4,6 +4,7 @@ Credentials, region and endpoint come from the standard AWS environment and prof
 """
 
 import math
+import os
 import random
 import threading
 import time
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from satgan import __version__
 from satgan.errors import ConfigError, StoreMissing, StoreUnreachable
-from satgan.tiles.client import make_client, s3_errors_told
 from satgan.tiles.folder import (
     READ_BYTES,
     FolderStore,
@@ -27,7 +27,8 @@ from satgan.tiles.folder import (
     written_aside,
 )
 from satgan.tiles.refusal import NETWORK_REMEDY, RANGES_REMEDY, is_elsewhere
-from satgan.tiles.wire import Body, Patience, Refused, Wire
+from satgan.tiles.s3_errors import s3_errors_told
+from satgan.tiles.wire import Body, Patience, Refused, Wire, modern_signature
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -39,6 +40,8 @@ DOWNLOAD_BYTES = 8 * 2**20
 SIGNED_SECONDS, SIGN_AGAIN_SECONDS = 1200, 60
 """How long a signed url is good, and is used here: so this machine's clock may be as late as S3 bears (900 s), and
 credentials that renew themselves (at least ten minutes before they end) are followed."""
+
+AWS_HOSTS = ".amazonaws.com"
 
 Answer = TypeVar("Answer")
 
@@ -240,3 +243,31 @@ class S3Store(Store):
 
     def child(self, name: str) -> Store:
         return S3Store(self.bucket, self._name(name), self.connections, self.patience)
+
+
+def make_client(connections: int, patience: Patience) -> "tuple[S3Client, Wire | None]":
+    """boto3's client, and what large bodies are read through: None where the way leads through a proxy."""
+    import boto3
+    from botocore.config import Config
+    from botocore.httpsession import get_cert_path
+    from botocore.session import get_session
+    from botocore.utils import get_environ_proxies
+
+    config = Config(
+        connect_timeout=patience.connect_timeout_seconds,
+        read_timeout=patience.read_timeout_seconds,
+        retries={"mode": "standard", "total_max_attempts": 1},
+        max_pool_connections=connections,
+    )
+    settings = get_session()
+    session = boto3.session.Session(botocore_session=settings)
+    client = session.client("s3", config=config)
+    if AWS_HOSTS in client.meta.endpoint_url:
+        # Else urls are signed for the host of all regions, which sends newer ones and new buckets elsewhere.
+        client = session.client("s3", config=config.merge(Config(s3={"addressing_style": "virtual"})))
+    client.meta.events.register_first("choose-signer.s3", modern_signature)  # type: ignore[arg-type]  # it may answer
+    endpoint = client.meta.endpoint_url
+    if endpoint.partition(":")[0] in get_environ_proxies(endpoint):
+        return client, None
+    authorities = settings.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    return client, Wire(patience, authorities or get_cert_path(True) or "")

@@ -68,7 +68,7 @@ class Scorer:
         """Steps of the checkpoints that must stay: the best so far, and those that may turn out to be better."""
         steps = {one[0] for one in (self._judging, self._waiting) if one}
         noted = best_of(self._run)
-        return steps | ({self.best} if self.best is not None else set()) | ({noted[0]} if noted else set())
+        return steps | ({noted[0]} if noted else set())
 
     @property
     def best(self) -> int | None:

@@ -14,8 +14,7 @@ import pytest
 
 from satgan.errors import StoreUnreachable
 from satgan.tiles import store as store_module
-from satgan.tiles.client import make_client
-from satgan.tiles.store import Patience, open_store
+from satgan.tiles.store import Patience, make_client, open_store
 
 BODY = bytes(range(256)) * 40
 ONCE = Patience(connect_timeout_seconds=5, read_timeout_seconds=5, attempts=1)

@@ -1,5 +1,6 @@
 """A small tile set and runs of a narrow pair of networks on it."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 import torch
 
 from satgan.config import Config, load_config
+from satgan.gan.pair import Pair
+from satgan.gan.step import train_step
 from satgan.randomness import Purpose, generator
 from satgan.tiles.shards import pack
 from satgan.train.loop import Outcome, train_loop
@@ -70,6 +73,21 @@ def run(config: Config) -> Outcome:
     outcome = train_loop(config, Watch(progress=lambda progress: None, checkpoint=lambda step, url, numbers: None))
     assert outcome is not None
     return outcome
+
+
+def after_steps(monkeypatch: pytest.MonkeyPatch, count: int) -> threading.Event:
+    """An event that is set once a run, from here on, has taken `count` steps."""
+    reached, taken = threading.Event(), 0
+
+    def counted(pair: Pair) -> dict[str, float]:
+        nonlocal taken
+        taken += 1
+        if taken == count:
+            reached.set()
+        return train_step(pair)
+
+    monkeypatch.setattr("satgan.train.loop.train_step", counted)
+    return reached
 
 
 def weights_of(checkpoint: str) -> dict[str, bytes]:

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from satgan.errors import Stopped, StoreError
-from satgan.gan.step import train_step
 from satgan.train.loop import train_loop
 from satgan.train.snapshot import write_snapshot
 from satgan.train.stop import StopSignals
 from satgan.train.watch import Watch
-from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
+from tests.train.conftest import MakeConfig, after_steps, journal_numbers, run, weights_of
 
 PATIENCE_SECONDS = 60.0
 
@@ -22,21 +21,13 @@ PATIENCE_SECONDS = 60.0
 def test_steps_go_on_while_a_checkpoint_is_written(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first checkpoint (after step 5) is written only when step 8 was taken, and holds what step 5 left."""
     ended = run(make_config(train={"name": "ended", "steps": 5}))
-    taken, eighth = 0, threading.Event()
+    eighth = after_steps(monkeypatch, 8)
 
     def late(*given: Any) -> str:
         assert eighth.wait(PATIENCE_SECONDS)
         return write_snapshot(*given)
 
-    def counted(*given: Any) -> dict[str, float]:
-        nonlocal taken
-        taken += 1
-        if taken == 8:
-            eighth.set()
-        return train_step(*given)
-
     monkeypatch.setattr("satgan.train.keeper.write_snapshot", late)
-    monkeypatch.setattr("satgan.train.loop.train_step", counted)
     config = make_config(train={"keep_checkpoints": 9})
     run(config)
     checkpoint = Path(config.train.store) / "run" / "checkpoints" / "step-00000005"

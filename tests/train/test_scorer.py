@@ -10,7 +10,6 @@ import pytest
 
 from satgan.errors import SatganError
 from satgan.gan.networks import Generator
-from satgan.gan.step import train_step
 from satgan.judge.judgement import Judgement
 from satgan.judge.process import JudgeProcess
 from satgan.tiles.tile_set import open_tile_set
@@ -19,7 +18,7 @@ from satgan.train.loop import train_loop
 from satgan.train.run_folder import RunFolder
 from satgan.train.scorer import Scorer
 from satgan.train.watch import Watch
-from tests.train.conftest import MakeConfig, run, weights_of
+from tests.train.conftest import MakeConfig, after_steps, run, weights_of
 
 JUDGED = {"judge": {"tiles": 24}}
 PATIENCE_SECONDS = 60.0
@@ -111,21 +110,13 @@ def test_a_checkpoint_left_unjudged_by_a_kill_is_judged_on_resume(make_config: M
 
 def test_training_does_not_wait_for_the_judge(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The judge of the first checkpoint is held until the last step is taken: those between are not judged."""
-    judge, ended, taken = JudgeProcess.judge, threading.Event(), 0
+    judge, ended = JudgeProcess.judge, after_steps(monkeypatch, 12)
 
     def held(*given: Any) -> Judgement:
         assert ended.wait(PATIENCE_SECONDS)
         return judge(*given)
 
-    def counted(*given: Any) -> dict[str, float]:
-        nonlocal taken
-        taken += 1
-        if taken == 12:
-            ended.set()
-        return train_step(*given)
-
     monkeypatch.setattr(JudgeProcess, "judge", held)
-    monkeypatch.setattr("satgan.train.loop.train_step", counted)
     outcome = run(make_config(train={"checkpoint_steps": 3}, **JUDGED))
     assert [entry["step"] for entry in entries(outcome.run, "judged")] == [3, 12]
 

@@ -1,47 +1,15 @@
-"""boto3's client of S3 as this program wants it, and what its errors mean."""
+"""What botocore's errors, and the wire's, mean in ours."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from satgan.errors import CorruptData, SatganError, StoreForbidden, StoreMissing, StoreUnreachable
 from satgan.tiles.refusal import CREDENTIALS_REMEDY, NAME_REMEDY, NETWORK_REMEDY, refusal
-from satgan.tiles.wire import Patience, Refused, Wire, modern_signature
+from satgan.tiles.wire import Refused
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
-    from mypy_boto3_s3 import S3Client
-
-AWS_HOSTS = ".amazonaws.com"
-
-
-def make_client(connections: int, patience: Patience) -> "tuple[S3Client, Wire | None]":
-    """boto3's client, and what large bodies are read through: None where the way leads through a proxy."""
-    import boto3
-    from botocore.config import Config
-    from botocore.httpsession import get_cert_path
-    from botocore.session import get_session
-    from botocore.utils import get_environ_proxies
-
-    config = Config(
-        connect_timeout=patience.connect_timeout_seconds,
-        read_timeout=patience.read_timeout_seconds,
-        retries={"mode": "standard", "total_max_attempts": 1},
-        max_pool_connections=connections,
-    )
-    settings = get_session()
-    session = boto3.session.Session(botocore_session=settings)
-    client = session.client("s3", config=config)
-    if AWS_HOSTS in client.meta.endpoint_url:
-        # Else urls are signed for the host of all regions, which sends newer ones and new buckets elsewhere.
-        client = session.client("s3", config=config.merge(Config(s3={"addressing_style": "virtual"})))
-    client.meta.events.register_first("choose-signer.s3", modern_signature)  # type: ignore[arg-type]  # it may answer
-    endpoint = client.meta.endpoint_url
-    if endpoint.partition(":")[0] in get_environ_proxies(endpoint):
-        return client, None
-    authorities = settings.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
-    return client, Wire(patience, authorities or get_cert_path(True) or "")
 
 
 @contextmanager
