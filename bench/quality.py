@@ -31,7 +31,7 @@ from satgan.tiles.tile_set import open_tile_set
 
 ROOT = Path("build") / "bench-quality"
 SEEDS = (1234, 1235, 1236)
-STEPS, CHECKPOINT_STEPS = 1_600, 200
+TILES_SEEN = 102_400
 TILES = 512
 DEMO_SET = "demo"
 
@@ -54,19 +54,19 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=TILESET", help="beside the demo's")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
-    parser.add_argument("--steps", type=int, default=STEPS, help="of every run, with 64 tiles each")
+    parser.add_argument("--tiles-seen", type=int, default=TILES_SEEN, help="by every run, in batches of its own size")
     given = parser.parse_args(words)
     root = given.root.absolute()
     sets = _sets(root, given.set)
     trainings = {Run(name, training_of(variant), seed) for seed, variant, name in _cells(given, sets)}
-    failed = _train_all(root, sets, sorted(trainings, key=lambda run: run.seed), given.steps)
+    failed = _train_all(root, sets, sorted(trainings, key=lambda run: run.seed), given.tiles_seen)
     rows: list[Judged] = []
     for name, url in sets.items():
         reference = _reference(url)
         rows += [one for run in _runs_of(given, name) if run not in failed for one in _judge(root, run, reference)]
     for title, value in describe_machine(torch.device("cpu")).items():
         print(f"- {title}: {value}")
-    print(f"- {given.steps * 64:,} tiles seen; judged with {TILES} tiles a side; medians of {len(given.seeds)} seeds\n")
+    print(f"- {given.tiles_seen:,} tiles seen; judged with {TILES} tiles a side; medians of {len(given.seeds)} seeds\n")
     print(markdown(rows))
     return 1 if failed else 0
 
@@ -86,7 +86,7 @@ def _sets(root: Path, given: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _train_all(root: Path, sets: dict[str, str], runs: Sequence[Run], steps: int) -> set[Run]:
+def _train_all(root: Path, sets: dict[str, str], runs: Sequence[Run], tiles_seen: int) -> set[Run]:
     """Trains what is missing, a process per core; returns the runs that failed."""
     cores: SimpleQueue[int] = SimpleQueue()
     for core in sorted(os.sched_getaffinity(0)):
@@ -97,7 +97,7 @@ def _train_all(root: Path, sets: dict[str, str], runs: Sequence[Run], steps: int
             return True
         core = cores.get()
         try:
-            return _train(root, sets[run.set_name], run, steps, core)
+            return _train(root, sets[run.set_name], run, tiles_seen, core)
         finally:
             cores.put(core)
 
@@ -106,8 +106,8 @@ def _train_all(root: Path, sets: dict[str, str], runs: Sequence[Run], steps: int
     return {run for run, whole in zip(runs, done, strict=True) if not whole}
 
 
-def _train(root: Path, tiles: str, run: Run, steps: int, core: int) -> bool:
-    told = [root / "runs", run, run.variant, tiles, run.seed, steps, CHECKPOINT_STEPS]
+def _train(root: Path, tiles: str, run: Run, tiles_seen: int, core: int) -> bool:
+    told = [root / "runs", run, run.variant, tiles, run.seed, tiles_seen]
     command = [sys.executable, "-m", "bench.quality_training", *map(str, told)]
     _say(f"training {run}")
     done = subprocess.run(

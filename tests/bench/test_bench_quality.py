@@ -46,7 +46,7 @@ def test_the_command_trains_judges_and_prints_and_does_nothing_twice(
     monkeypatch.setattr(quality, "TILES", 24)
     monkeypatch.setattr(quality, "demo_tile_set", lambda folder, seed: open_tile_set(str(tmp_path / "made")))
     pack(made_tiles(60, size=64), str(tmp_path / "made"), size=64, channels=3, seed=1, source="made", cut={})
-    words = ["--root", str(tmp_path), "--variants", "plain", "no-average", "--seeds", "1", "--steps", "2"]
+    words = ["--root", str(tmp_path), "--variants", "plain", "no-average", "--seeds", "1", "--tiles-seen", "128"]
     assert quality.main(words) == 0
     first = capsys.readouterr()
     assert "| plain DCGAN | 1 |" in first.out
