@@ -15,7 +15,7 @@ FLOORS = (
     ("judge", "doctor", "pictures"),
     ("train",),
     ("gallery", "cluster"),
-    ("options",),
+    ("options", "bar"),
     ("tiles_verbs", "judge_verb"),
     ("__main__",),
 )

@@ -10,7 +10,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from satgan.__main__ import main
-from satgan.tiles_verbs import Bar
+from satgan.bar import Bar
 from tests.tiles.sample_tiles import textured
 
 

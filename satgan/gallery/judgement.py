@@ -9,6 +9,17 @@ from numpy.typing import NDArray
 from satgan.errors import StoreMissing, TilesError
 from satgan.gallery.sample import draw_batches, open_checkpoint
 from satgan.judge.description import FEWEST_TILES
+from satgan.judge.inception_scores import (
+    CHANNELS,
+    SUBSET_TILES,
+    Extractor,
+    InceptionJudgement,
+    InceptionReference,
+    Tell,
+    inception_reference_of,
+    judge_inception,
+    make_inception_reference,
+)
 from satgan.judge.judgement import Judgement, judge
 from satgan.judge.reference import Reference, make_reference, pick_tiles, reference_of
 from satgan.judge.spectrum import Spectrum, log_power
@@ -46,16 +57,26 @@ class Side(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A judgement with what a page shows beside it: some tiles of both sides, and their spectra."""
+    """A judgement with what a page shows beside it: some tiles of both sides, and their spectra; and what Inception
+    features say, if they were asked for."""
 
     judgement: Judgement
     fakes: Tiles
     reals: Tiles
     fake_spectrum: Spectrum
     real_spectrum: Spectrum
+    inception: InceptionJudgement | None
 
 
-def compare(fakes: str, reals: str, tiles_per_side: int | None, held_out: str | None, seed: int) -> Finding:
+def compare(
+    fakes: str,
+    reals: str,
+    tiles_per_side: int | None,
+    held_out: str | None,
+    seed: int,
+    extractor: Extractor | None,
+    tell: Tell,
+) -> Finding:
     """Judges one side against the other.
 
     Args:
@@ -64,21 +85,27 @@ def compare(fakes: str, reals: str, tiles_per_side: int | None, held_out: str | 
         tiles_per_side: N; None for 2,048, or what both sides have.
         held_out: real tiles that were not trained on, for the floor of `memory`.
         seed: of the choice of tiles and of the noise.
+        extractor: Inception weights, for FID and KID as well.
+        tell: hears how far these are.
 
     Raises:
-        TilesError: sides of different shape, or too few tiles on one.
+        TilesError: sides of different shape, too few tiles on one, or channels that the extractor cannot see.
         CheckpointError, CorruptData, StoreError: a side cannot be used.
     """
     fake_side, real_side = open_side(fakes, seed), open_side(reals, seed)
     held_side = open_side(held_out, seed) if held_out else None
     for side in (fake_side, *([held_side] if held_side else [])):
         _refuse_other_shape(side, real_side)
-    count = _tiles_per_side(fake_side, real_side, tiles_per_side)
+    count = _tiles_per_side(fake_side, real_side, tiles_per_side, FEWEST_TILES if extractor is None else SUBSET_TILES)
+    if extractor is not None:
+        _refuse_channels(real_side)
     reference = _reference(real_side, held_side, count, seed)
     drawn = fake_side.take(count)
-    half = reference.half
+    judgement, half, inception = judge(drawn, reference), reference.half, None
+    if extractor is not None:
+        inception = judge_inception(drawn, _seen(real_side, count, seed, extractor, tell), extractor, tell)
     return Finding(
-        judge(drawn, reference), drawn[:SHOWN], half.tiles[:SHOWN], log_power(drawn), half.spectrum
+        judgement, drawn[:SHOWN], half.tiles[:SHOWN], log_power(drawn), half.spectrum, inception
     )  # fmt: skip
 
 
@@ -140,14 +167,21 @@ def _refuse_other_shape(side: Side, reals: Side) -> None:
         )
 
 
-def _tiles_per_side(fakes: Side, reals: Side, wanted: int | None) -> int:
+def _refuse_channels(side: Side) -> None:
+    if side.channels not in CHANNELS:
+        remedy = "judge without --inception, or tiles of three bands: `satgan tiles cut --bands`"
+        raise TilesError(f"{side.url} has tiles of {side.channels} channels; Inception sees red, green, blue", remedy)
+
+
+def _tiles_per_side(fakes: Side, reals: Side, wanted: int | None, fewest: int) -> int:
     """N, or a refusal: the reals are needed twice."""
     room = min(TILES_PER_SIDE if count is None else count for count in (_half(reals), fakes.available))
     count = min(TILES_PER_SIDE, room) if wanted is None else wanted
-    if count < FEWEST_TILES:
+    if count < fewest:
         there = ", ".join(f"{side.url} has {side.available}" for side in (fakes, reals) if side.available is not None)
         found = f"{count} tiles per side: {there or 'so few are asked for'}; the reals are needed twice"
-        raise TilesError(found, f"the judge needs {FEWEST_TILES} fakes and {2 * FEWEST_TILES} reals, or more")
+        who = "the judge needs" if fewest == FEWEST_TILES else "leave out --inception: KID is of"
+        raise TilesError(found, f"{who} {fewest:,} fakes and {2 * fewest:,} reals, or more")
     for side, needed in ((fakes, count), (reals, 2 * count)):
         if side.available is not None and side.available < needed:
             found = f"--tiles-per-side {count} needs {needed:,} tiles of {side.url}, which has {side.available:,}"
@@ -164,3 +198,10 @@ def _reference(reals: Side, held_out: Side | None, count: int, seed: int) -> Ref
         return reference_of(reals.tile_set, count, seed)
     held = None if held_out is None else held_out.take(min(count, held_out.available or count))
     return make_reference(reals.take(2 * count), held)
+
+
+def _seen(reals: Side, count: int, seed: int, extractor: Extractor, tell: Tell) -> InceptionReference:
+    """The real side by Inception features: of the same tiles as our own reference."""
+    if reals.tile_set is not None:
+        return inception_reference_of(reals.tile_set, count, seed, extractor, tell)
+    return make_inception_reference(reals.take(2 * count), extractor, tell)

@@ -6,6 +6,7 @@ from html import escape
 import numpy as np
 
 from satgan.gallery.judgement import Finding
+from satgan.judge.inception_scores import InceptionJudgement, about_inception
 from satgan.judge.score import about
 from satgan.judge.spectrum import Spectrum, radial_means
 from satgan.pictures.grid import Tiles, grid_png
@@ -49,9 +50,22 @@ def judgement_page(finding: Finding, fakes: str, reals: str) -> str:
         "<p>Lower is better; 1 is as far from the reals as reals are from each other. It is the geometric mean of the "
         "ratios that rank, each at least 1. The floor is the same score for reals in the place of the fakes.</p>"
         "<table><tr><th>Score<th class=n>Value<th class=n>Floor<th class=n>Ratio<th>What it sees</tr>"
-        f"{rows}</table><div class=sides>{_figure(finding.fakes, 'Fakes')}{_figure(finding.reals, 'Reals')}</div>"
+        f"{rows}</table>{_inception(finding.inception)}<div class=sides>"
+        f"{_figure(finding.fakes, 'Fakes')}{_figure(finding.reals, 'Reals')}</div>"
         f"<h2>Spectra</h2>{_plot(finding.fake_spectrum, finding.real_spectrum)}</html>\n"
     )
+
+
+def _inception(judgement: InceptionJudgement | None) -> str:
+    if judgement is None:
+        return ""
+    rows = "".join(
+        f"<tr><td>{name} ({escape(judgement.extractor.title)})</td><td class=n>{score.value:.4g}</td>"
+        f"<td class=n>{score.floor:.4g}</td><td class=n>{'' if score.ratio is None else f'{score.ratio:.2f}'}</td></tr>"
+        for name, score in judgement.scores.items()
+    )
+    head = "<tr><th>Score<th class=n>Value<th class=n>Floor<th class=n>Ratio</tr>"
+    return f"<h2>By Inception</h2><table>{head}{rows}</table><p>{about_inception(judgement.tiles)}</p>"
 
 
 def _figure(tiles: Tiles, title: str) -> str:

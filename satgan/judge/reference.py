@@ -1,31 +1,30 @@
 """The real side of every score: computed once, kept as bytes beside the set."""
 
-import hashlib
-import json
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load, save
 
-from satgan.errors import CorruptData, StoreForbidden, TilesError
+from satgan.errors import StoreForbidden, TilesError
 from satgan.judge.description import FEWEST_TILES, Description, check_tiles, describe
 from satgan.judge.features import Extracted, Layer, fit_encoder
+from satgan.judge.kept import seal, unseal
 from satgan.judge.memory import Thumbnails, nearness, thumbnails
 from satgan.judge.score import measure, score_names
 from satgan.randomness import Purpose, generator
 from satgan.tiles.tile_set import TileSet
 
 Tiles = NDArray[np.uint8]
+Number = TypeVar("Number", np.uint8, np.float32)
 
 VERSION = 1
 """Of the scores' definitions and of the bytes; part of a cached reference's name."""
 
 SPLITS = 3
-DIGEST_CHARACTERS = 64
 FOLDER = "judge"
-REMAKE = "delete it: it is made again when it is needed"
+WHAT = "a judge's reference"
 
 
 class Reference(NamedTuple):
@@ -114,12 +113,16 @@ def make_reference(reals: Tiles, held_out: Tiles | None = None) -> Reference:
 
 def _floors(reals: Tiles, encoder: list[Layer]) -> dict[str, float]:
     """Each score of one half of the reals against the other, mean over random splits: one split alone is a draw."""
-    found = []
-    for split in range(SPLITS):
-        mixed = reals[generator(0, Purpose.JUDGE, step=split, lane=4).permutation(len(reals))]
-        one, other = np.split(mixed, 2)
-        found.append(measure(describe(one, encoder), describe(other, encoder)))
+    found = [measure(describe(one, encoder), describe(other, encoder)) for one, other in random_halves(reals)]
     return {name: sum(values[name] for values in found) / SPLITS for name in found[0]}
+
+
+def random_halves(reals: NDArray[Number]) -> Iterator[tuple[NDArray[Number], NDArray[Number]]]:
+    """The rows of `[2N, …]` as two halves, three times over, each time in another order; always the same ones."""
+    for split in range(SPLITS):
+        order = generator(0, Purpose.JUDGE, step=split, lane=4).permutation(len(reals))
+        one, other = np.split(reals[order], 2)
+        yield one, other
 
 
 def reference_of(tile_set: TileSet, tiles_per_side: int, seed: int) -> Reference:
@@ -141,17 +144,16 @@ def reference_of(tile_set: TileSet, tiles_per_side: int, seed: int) -> Reference
 
 
 def save_reference(reference: Reference) -> bytes:
-    """The reference as bytes: sha256 in hex, then safetensors with the version of the scores in their names."""
+    """The reference as bytes."""
     half = reference.half
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "tiles": half.tiles, "spectrum": half.spectrum, "histogram": half.histogram, "shallow": half.features.shallow,
         "deep": half.features.deep, "ms_ssim": np.array([half.ms_ssim]), "training": reference.training,
     }  # fmt: skip
     for number, layer in enumerate(reference.encoder):
         arrays |= {f"encoder.{number}.weights": layer.weights, f"encoder.{number}.biases": layer.biases}
     arrays |= {f"floors.{name}": np.array([value]) for name, value in reference.floors.items()}
-    payload = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {"version": str(VERSION)})
-    return hashlib.sha256(payload).hexdigest().encode() + payload
+    return seal(arrays, VERSION)
 
 
 def load_reference(raw: bytes) -> Reference:
@@ -160,18 +162,7 @@ def load_reference(raw: bytes) -> Reference:
     Raises:
         CorruptData: the bytes differ from their digest, or another version of the scores wrote them.
     """
-    digest, payload = raw[:DIGEST_CHARACTERS], raw[DIGEST_CHARACTERS:]
-    found = hashlib.sha256(payload).hexdigest()
-    if found.encode() != digest:
-        raise CorruptData(f"a judge's reference of {len(raw)} bytes has sha256 {found}, not its own", REMAKE)
-    header_bytes = int.from_bytes(payload[:8], "little")
-    version = json.loads(payload[8 : 8 + header_bytes])["__metadata__"]["version"]
-    if version != str(VERSION):
-        raise CorruptData(f"a judge's reference of version {version}; this satgan's is {VERSION}", REMAKE)
-    return _reference(load(payload))
-
-
-def _reference(arrays: dict[str, NDArray[Any]]) -> Reference:
+    arrays = unseal(raw, VERSION, WHAT)
     layers = sum(name.endswith(".weights") for name in arrays)
     floors = {name.removeprefix("floors."): float(value[0]) for name, value in arrays.items() if "floors." in name}
     training, tiles = arrays["training"], arrays["tiles"]
