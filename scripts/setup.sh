@@ -1,6 +1,7 @@
 # Sourced by the other scripts: makes .venv with the pinned versions, once per change of pyproject.toml or
 # constraints.txt. `ensure_environment` gives what training needs, `ensure_environment dev` the tools as well.
-# `ensure_swift` makes .venv-swift, a strict S3 server for the tests; without it they are skipped.
+# `ensure_swift` makes .venv-swift, a strict S3 server for the tests, and `ensure_fidelity` .torch-fidelity, the source
+# that our Inception network is compared with; without them the tests that need them are skipped.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
@@ -49,5 +50,19 @@ ensure_swift() {
   else
     echo "no OpenStack Swift (see above): the tests that need it are skipped" >&2
     rm -rf .venv-swift
+  fi
+}
+
+ensure_fidelity() {
+  local pins=tests/judge/fidelity_requirements.txt
+  cmp -s "$pins" .torch-fidelity/installed && return
+  echo "fetching torch-fidelity's source (for one test; once, seconds) …" >&2
+  rm -rf .torch-fidelity
+  # Without what it requires: no torchvision matches the pinned torch, and the test stands in for it.
+  if .venv/bin/python -m pip install --quiet --no-deps --target .torch-fidelity -r "$pins"; then
+    cp "$pins" .torch-fidelity/installed
+  else
+    echo "no torch-fidelity (see above): the test that needs it is skipped" >&2
+    rm -rf .torch-fidelity
   fi
 }

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -34,9 +35,9 @@ def as_folder(folder: Path, tiles: NDArray[np.uint8]) -> str:
     return str(folder)
 
 
-def judged(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
+def judged(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     assert main(["judge", *words, "--json"]) == 0
-    result: dict[str, float] = json.loads(capsys.readouterr().out)
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
     return result
 
 
@@ -97,6 +98,7 @@ def test_the_table_and_the_page_name_every_score(tmp_path: Path, capsys: pytest.
         (["{fakes}", "{reals}", "--tiles-per-side", "3"], "20 fakes and 40 reals"),
         (["{few}", "{reals}"], "20 fakes and 40 reals"),
         (["{fakes}", "{reals}", "--page", "page.txt"], "page.txt"),
+        (["{fakes}", "{reals}", "--page", "{fakes}-not/page.html"], "no folder {fakes}-not"),
         (["{fakes}", "{reals}-not"], "no such folder: {reals}-not"),
         (["{fakes}-not", "{reals}"], "no such folder: {fakes}-not"),
         (["{fakes}", "{reals}", "--held-out", "{other}"], "{other}"),
