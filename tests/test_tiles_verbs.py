@@ -53,4 +53,6 @@ def test_the_bar_is_for_terminals_only() -> None:
         bar.close()
         assert ("[##############################] 1,000 of 1,000 tiles" in stream.getvalue()) == shown
         assert bool(stream.getvalue()) == shown
+        bar(250, 250)
+        assert ("] 250 of 250 tiles" in stream.getvalue()) == shown
     assert Bar(io.StringIO()).text(None, 1.0) == "0 tiles · 0 tiles/s"

@@ -15,7 +15,7 @@ from satgan.gallery import judgement as gallery
 from satgan.gallery.inception_file import NAME, SHA256, open_extractor
 from satgan.judge import inception_scores
 from satgan.judge.features import frechet_distance
-from satgan.judge.inception import inception_features
+from satgan.judge.inception_scores import extract_inception
 from satgan.judge.reference import pick_tiles
 from satgan.tiles.tile_set import open_tile_set
 from tests.gallery.test_judgement import KINDS, TILES, as_folder, as_set, judged
@@ -52,12 +52,12 @@ def test_fid_and_kid_stand_beside_the_scores_under_their_extractors_name(
     assert both == own
     assert (found["extractor"], found["sha256"], found["tiles"]) == ("my<weights", sha256, 20)
     fid, kid = found["scores"]["fid"], found["scores"]["kid"]
-    layers = open_extractor(path, sha256).layers
+    extractor = open_extractor(path, sha256)
     one, other = (
-        inception_features(pick_tiles(open_tile_set(url), count, 0)[:20], layers).astype(np.float64)
+        extract_inception(pick_tiles(open_tile_set(url), count, 0), extractor, lambda *_: None)[:20].astype(np.float64)
         for url, count in ((reals, 40), (fakes, 20))
     )
-    assert fid["value"] == pytest.approx(frechet_distance(one, other), rel=1e-3)
+    assert fid["value"] == pytest.approx(frechet_distance(one, other), rel=1e-6)
     assert fid["ratio"] == pytest.approx(fid["value"] / fid["floor"])
     assert fid["ratio"] > 2
     assert kid["value"] > 5 * abs(kid["floor"])
