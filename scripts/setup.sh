@@ -56,13 +56,13 @@ ensure_swift() {
 ensure_fidelity() {
   local pins=tests/judge/fidelity_requirements.txt
   cmp -s "$pins" .torch-fidelity/installed && return
-  echo "fetching torch-fidelity's source (for one test; once, seconds) …" >&2
+  echo "fetching torch-fidelity's source (for the tests; once, seconds) …" >&2
   rm -rf .torch-fidelity
-  # Without what it requires: no torchvision matches the pinned torch, and the test stands in for it.
+  # Without what it requires: no torchvision matches the pinned torch, and the tests stand in for it.
   if .venv/bin/python -m pip install --quiet --no-deps --target .torch-fidelity -r "$pins"; then
     cp "$pins" .torch-fidelity/installed
   else
-    echo "no torch-fidelity (see above): the test that needs it is skipped" >&2
+    echo "no torch-fidelity (see above): the tests that need it are skipped" >&2
     rm -rf .torch-fidelity
   fi
 }
