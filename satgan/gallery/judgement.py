@@ -180,8 +180,8 @@ def _tiles_per_side(fakes: Side, reals: Side, wanted: int | None, fewest: int) -
     if count < fewest:
         there = ", ".join(f"{side.url} has {side.available}" for side in (fakes, reals) if side.available is not None)
         found = f"{count} tiles per side: {there or 'so few are asked for'}; the reals are needed twice"
-        who = "the judge needs" if fewest == FEWEST_TILES else "leave out --inception: KID is of"
-        raise TilesError(found, f"{who} {fewest:,} fakes and {2 * fewest:,} reals, or more")
+        who, way_out = ("the judge", "") if fewest == FEWEST_TILES else ("KID", "; else leave out --inception")
+        raise TilesError(found, f"{who} needs {fewest:,} fakes and {2 * fewest:,} reals, or more{way_out}")
     for side, needed in ((fakes, count), (reals, 2 * count)):
         if side.available is not None and side.available < needed:
             found = f"--tiles-per-side {count} needs {needed:,} tiles of {side.url}, which has {side.available:,}"

@@ -166,7 +166,7 @@ def test_too_few_tiles_and_channels_that_inception_does_not_see_are_refused_befo
     assert main(["judge", fakes, reals, *options]) == 2
     told = capsys.readouterr().err
     assert f"60 tiles per side: {fakes} has 60, {reals} has 120" in told
-    assert "KID is of 1,000 fakes and 2,000 reals, or more" in told
+    assert "KID needs 1,000 fakes and 2,000 reals, or more; else leave out --inception" in told
     monkeypatch.setattr(gallery, "SUBSET_TILES", 20)
     five = as_set(str(tmp_path / "five"), np.repeat(TILES[:60, ..., :1], 5, axis=3))
     assert main(["judge", five, five, *options]) == 2
