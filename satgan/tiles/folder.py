@@ -1,6 +1,7 @@
 """What a store is, and the local one. `store.py` has the other and opens either."""
 
 import errno
+import fcntl
 import os
 import shutil
 from abc import ABC, abstractmethod
@@ -84,6 +85,30 @@ class Store(ABC):
         """Remove the object; one that is not there is no error."""
 
     @abstractmethod
+    def swap(self, key: str, expected: bytes | None, data: bytes) -> bool:
+        """Write the object if it is `expected` (None: if there is none), so that of several who try at the same time
+        one succeeds.
+
+        A bucket's server that heeds no conditions may let more than one succeed; and where an answer was lost on the
+        way, this may say no although it was done: who must know reads the object back.
+
+        Returns:
+            Whether it was written.
+        """
+
+    @abstractmethod
+    def move(self, key: str, to: str) -> None:
+        """Give the object (at most 5 GB) another key, in place of what has that one; it is never without a name."""
+
+    @abstractmethod
+    def modified(self, key: str) -> float:
+        """When the object was last written, by the store's clock [seconds since 1970]."""
+
+    @abstractmethod
+    def sweep(self) -> int:
+        """Remove what killed writers left unfinished, where nobody writes any more; returns its bytes."""
+
+    @abstractmethod
     def child(self, name: str) -> "Store":
         """The store one level further down."""
 
@@ -143,12 +168,44 @@ class FolderStore(Store):
 
     def delete(self, key: str) -> None:
         with folder_errors_told(f"delete {key}", self.url):
-            path = self._path(key)
-            path.unlink(missing_ok=True)
-            for folder in path.parents:  # as in a bucket, a folder is there while something is in it
-                if folder == self.folder or not folder.is_dir() or any(folder.iterdir()):
-                    break
-                folder.rmdir()
+            self._path(key).unlink(missing_ok=True)
+            self._remove_empty(self._path(key))
+
+    def _remove_empty(self, path: Path) -> None:
+        """Folders that were left empty by `path`: as in a bucket, a folder is there while something is in it."""
+        for folder in path.parents:
+            if folder == self.folder or not folder.is_dir() or any(folder.iterdir()):
+                break
+            folder.rmdir()
+
+    def swap(self, key: str, expected: bytes | None, data: bytes) -> bool:
+        path = self._path(key)
+        with folder_errors_told(f"write {key}", self.url), locked(path.with_name(f".{path.name}.lock")):
+            found = path.read_bytes() if path.exists() else None
+            if found == expected:
+                self.write(key, data)
+            return found == expected
+
+    def move(self, key: str, to: str) -> None:
+        path, target = self._path(key), self._path(to)
+        with folder_errors_told(f"move {key} to {to}", self.url):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)
+            flush_to_disk(target.parent)
+            self._remove_empty(path)
+
+    def modified(self, key: str) -> float:
+        with folder_errors_told(f"look up {key}", self.url):
+            return self._path(key).stat().st_mtime
+
+    def sweep(self) -> int:
+        with folder_errors_told("remove unfinished files", self.url):
+            left = [path for path in self.folder.rglob(f".*{UNFINISHED_SUFFIX}") if path.is_file()]
+            swept_bytes = sum(path.stat().st_size for path in left)
+            for path in left:
+                path.unlink(missing_ok=True)
+                self._remove_empty(path)
+            return swept_bytes
 
     def child(self, name: str) -> Store:
         return FolderStore(self._path(name))
@@ -172,6 +229,29 @@ def written_aside(path: Path) -> Iterator[Path]:
         flush_to_disk(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time is inside the block; `path` is there no longer than that. A killed one's lock ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(file.fileno(), path):  # whoever had it before has removed it: a lock on nothing
+                continue
+            try:
+                yield
+            finally:
+                path.unlink()
+            return
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def flush_to_disk(path: Path) -> None:

@@ -3,45 +3,40 @@
 Credentials, region and endpoint come from the standard AWS environment and profile, and from nowhere else.
 """
 
-import math
 import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from satgan import __version__
 from satgan.errors import ConfigError, StoreMissing, StoreUnreachable
 from satgan.tiles.folder import (
-    READ_BYTES,
     FolderStore,
     Listing,
     Store,
     Taker,
     folder_errors_told,
     nobody,
-    too_short,
     written_aside,
 )
-from satgan.tiles.refusal import NETWORK_REMEDY, RANGES_REMEDY, is_elsewhere
 from satgan.tiles.s3_errors import s3_errors_told
-from satgan.tiles.wire import Body, Patience, Refused, Wire, modern_signature
+from satgan.tiles.signed import SignedGets
+from satgan.tiles.wire import Patience, Wire, modern_signature
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef
 
 __all__ = ["FolderStore", "Listing", "Patience", "S3Store", "Store", "open_store"]
 
 FIRST_PAUSE_SECONDS = 0.5
 DOWNLOAD_BYTES = 8 * 2**20
-SIGNED_SECONDS, SIGN_AGAIN_SECONDS = 1200, 60
-"""How long a signed url is good, and is used here: so this machine's clock may be as late as S3 bears (900 s), and
-credentials that renew themselves (at least ten minutes before they end) are followed."""
-
 AWS_HOSTS = ".amazonaws.com"
+CHANGED_CODES = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
+"""Answers to a conditional PUT: the object is not, or not any more, what was expected."""
 
 Answer = TypeVar("Answer")
 
@@ -78,8 +73,7 @@ class S3Store(Store):
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._lock = threading.Lock()
         self._made: tuple[S3Client, Wire | None] | None = None
-        self._signed: dict[str, tuple[float, str]] = {}
-        self._moved = False
+        self._gets = SignedGets(bucket)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return S3Store, (self.bucket, self.prefix, self.connections, self.patience)
@@ -160,58 +154,13 @@ class S3Store(Store):
 
         def go_on(client: "S3Client") -> None:
             nonlocal filled
-            for count in self._stream(key, offset + filled, buffer[filled:]):
+            wire = self._access()[1]
+            for count in self._gets.stream(client, wire, self._name(key), offset + filled, buffer[filled:]):
                 taker(buffer[filled : filled + count])
                 filled += count
 
         if len(buffer):
             self._tried(f"read {key}", go_on)
-
-    def _stream(self, key: str, offset: int, buffer: memoryview) -> Iterator[int]:
-        """One ranged GET into `buffer`; yields the bytes of each part that has come."""
-        asked = f"bytes={offset}-{offset + len(buffer) - 1}"
-        with self._answer(key, asked) as (content_range, body):
-            given, _, total_bytes = content_range.rpartition("/")
-            if not given.startswith(f"bytes {offset}-"):
-                found = f"asked for {asked} of {self.url}/{key}, the server gave {given or 'the whole object'}"
-                raise StoreUnreachable(found, RANGES_REMEDY)
-            if int(total_bytes) < offset + len(buffer):
-                raise too_short(f"{self.url}/{key}", offset, len(buffer), int(total_bytes))
-            filled = 0
-            while filled < len(buffer):
-                count = body.readinto(buffer[filled : filled + READ_BYTES])
-                if not count:
-                    found = f"{self.url}/{key}: the body ended after {filled} of {len(buffer)} bytes ({asked})"
-                    raise StoreUnreachable(found, NETWORK_REMEDY)
-                filled += count
-                yield count
-
-    @contextmanager
-    def _answer(self, key: str, asked: str) -> Iterator[tuple[str, Body]]:
-        """Content-Range and body of a ranged GET. Where a proxy stands between, or the bucket is in another
-        region, boto3 is left to deal with it."""
-        client, wire = self._access()
-        try:
-            if wire is not None and not self._moved:
-                headers = {"Range": asked, "User-Agent": f"satgan/{__version__}"}
-                with wire.get(self._signed_url(client, key), headers) as direct:
-                    yield direct.headers.get("Content-Range", ""), direct
-                return
-        except Refused as refused:
-            if not is_elsewhere(refused.code, refused.status):
-                raise
-            self._moved = True
-        answer = client.get_object(Bucket=self.bucket, Key=self._name(key), Range=asked)
-        with closing(answer["Body"]) as body:
-            yield answer.get("ContentRange", ""), body  # type: ignore[misc]  # the stubs ask for a file
-
-    def _signed_url(self, client: "S3Client", key: str) -> str:
-        signed_at, url = self._signed.get(key, (-math.inf, ""))
-        if time.monotonic() > signed_at + SIGN_AGAIN_SECONDS:
-            named = {"Bucket": self.bucket, "Key": self._name(key)}
-            url = client.generate_presigned_url("get_object", Params=named, ExpiresIn=SIGNED_SECONDS)
-            self._signed[key] = time.monotonic(), url
-        return url
 
     def write(self, key: str, data: bytes) -> None:
         self._tried(
@@ -241,8 +190,56 @@ class S3Store(Store):
     def delete(self, key: str) -> None:
         self._tried(f"delete {key}", lambda client: client.delete_object(Bucket=self.bucket, Key=self._name(key)))
 
+    def swap(self, key: str, expected: bytes | None, data: bytes) -> bool:
+        named = {"Bucket": self.bucket, "Key": self._name(key)}
+
+        def put(client: "S3Client") -> bool:
+            found, tag = _read_tagged(client, named)
+            if found != expected:
+                return False
+            condition = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
+            try:
+                client.put_object(**named, Body=data, **condition)  # type: ignore[arg-type]
+            except client.exceptions.ClientError as error:
+                code = error.response["Error"].get("Code", "")
+                if code in CHANGED_CODES:
+                    return False
+                if code != "NotImplemented":
+                    raise
+                client.put_object(**named, Body=data)  # type: ignore[arg-type]
+            return True
+
+        return self._tried(f"write {key}", put)
+
+    def move(self, key: str, to: str) -> None:
+        source: CopySourceTypeDef = {"Bucket": self.bucket, "Key": self._name(key)}
+        self._tried(
+            f"copy {key} to {to}",
+            lambda client: client.copy_object(Bucket=self.bucket, Key=self._name(to), CopySource=source),
+        )
+        self.delete(key)
+
+    def modified(self, key: str) -> float:
+        return self._tried(
+            f"look up {key}",
+            lambda client: client.head_object(Bucket=self.bucket, Key=self._name(key))["LastModified"].timestamp(),
+        )
+
+    def sweep(self) -> int:
+        return 0  # an upload that was not finished is no object
+
     def child(self, name: str) -> Store:
         return S3Store(self.bucket, self._name(name), self.connections, self.patience)
+
+
+def _read_tagged(client: "S3Client", named: dict[str, str]) -> tuple[bytes | None, str]:
+    """An object and its tag; None and nothing where there is none."""
+    try:
+        answer = client.get_object(**named)  # type: ignore[arg-type]
+    except client.exceptions.NoSuchKey:
+        return None, ""
+    with closing(answer["Body"]) as body:
+        return body.read(), answer["ETag"]
 
 
 def make_client(connections: int, patience: Patience) -> "tuple[S3Client, Wire | None]":

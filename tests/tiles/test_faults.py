@@ -13,6 +13,7 @@ import pytest
 
 from satgan.errors import CorruptData, SatganError, StoreForbidden, StoreMissing, StoreUnreachable
 from satgan.tiles import manifest as manifest_module
+from satgan.tiles import signed
 from satgan.tiles import store as store_module
 from satgan.tiles.plan import LanePlan
 from satgan.tiles.shards import pack
@@ -76,7 +77,7 @@ def _time_limit() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(store_module, "READ_BYTES", READ_BYTES)
+    monkeypatch.setattr(signed, "READ_BYTES", READ_BYTES)
 
 
 @pytest.fixture(scope="module")

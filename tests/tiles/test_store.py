@@ -22,6 +22,7 @@ from satgan.errors import (
     StoreMissing,
     StoreUnreachable,
 )
+from satgan.tiles import signed
 from satgan.tiles import store as store_module
 from satgan.tiles.folder import UNFINISHED_SUFFIX, written_aside
 from satgan.tiles.store import FolderStore, Patience, Store, open_store
@@ -89,6 +90,46 @@ def test_deleting_twice_is_no_error(place: str) -> None:
     store.delete("x")
     store.delete("x")
     assert not store.exists("x")
+
+
+def test_of_several_who_swap_at_the_same_time_one_succeeds(place: str, request: pytest.FixtureRequest) -> None:
+    """The server of the lenient bucket looks and writes in two steps, so there the strangers come one by one."""
+    store = open_store(place)
+    strangers = 8 if not place.startswith("s3://") else 1
+    assert not store.swap("a/lease", b"none", b"new")
+    for before, turn in ((None, 1), (b"1", 2), (b"2", 3)):
+        with ThreadPoolExecutor(strangers) as threads:
+            written = list(threads.map(lambda _: store.swap("a/lease", before, b"%d" % turn), range(8)))  # noqa: B023
+        assert sum(written) == 1
+        assert store.read("a/lease") == b"%d" % turn
+    store.delete("a/lease")
+    assert not store.swap("a/lease", b"3", b"4")
+    assert store.list() == []
+
+
+def test_a_moved_object_has_its_new_name_only(place: str) -> None:
+    store = open_store(place)
+    before_seconds = time.time()
+    store.write("a/b/x", BODY)
+    store.write("c/x", b"old")
+    store.move("a/b/x", "c/x")
+    assert store.list() == [("c/x", len(BODY))]
+    assert store.read("c/x") == BODY
+    assert abs(store.modified("c/x") - before_seconds) < 60
+    with pytest.raises(StoreMissing):
+        store.move("a/b/x", "c/x")
+    with pytest.raises(StoreMissing):
+        store.modified("a/b/x")
+
+
+def test_what_killed_writers_left_is_swept(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.write("a/x", BODY)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f".x.1234{UNFINISHED_SUFFIX}").write_bytes(b"half")
+    assert store.sweep() == 8
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "x"]
 
 
 def test_a_store_can_be_pickled_and_shared_by_threads(place: str) -> None:
@@ -251,7 +292,7 @@ def test_a_body_that_breaks_off_is_resumed_from_there(
 
         return note
 
-    monkeypatch.setattr(store_module, "READ_BYTES", 100)
+    monkeypatch.setattr(signed, "READ_BYTES", 100)
     faulty_server[:] = [noted(breaking_after(1000)), noted(breaking_after(250)), noted(breaking_after(10**6))]
     buffer = bytearray(5000)
     open_store("s3://bucket/p").read_range_into("x", 10, memoryview(buffer))

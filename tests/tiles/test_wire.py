@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from satgan.errors import StoreUnreachable
-from satgan.tiles import store as store_module
-from satgan.tiles.store import Patience, make_client, open_store
+from satgan.tiles import signed
+from satgan.tiles.store import Patience, Store, make_client, open_store
 
 BODY = bytes(range(256)) * 40
 ONCE = Patience(connect_timeout_seconds=5, read_timeout_seconds=5, attempts=1)
@@ -89,7 +89,7 @@ def point_to(server: Server, patch: pytest.MonkeyPatch, scheme: str = "http") ->
     patch.setenv("AWS_ENDPOINT_URL", f"{scheme}://127.0.0.1:{server.server_port}")
 
 
-def read(store: store_module.Store, count: int = 100) -> None:
+def read(store: Store, count: int = 100) -> None:
     buffer = bytearray(count)
     store.read_range_into("x", 7, memoryview(buffer))
     assert buffer == BODY[7 : 7 + count]
@@ -127,13 +127,13 @@ def test_urls_are_signed_by_version_4_and_again_after_a_while(s3: str, monkeypat
         read(store)
         read(store)
         assert server.asked[0] == server.asked[1]
-        monkeypatch.setattr(store_module, "SIGN_AGAIN_SECONDS", 0)
-        monkeypatch.setattr(store_module, "SIGNED_SECONDS", 1000)
+        monkeypatch.setattr(signed, "SIGN_AGAIN_SECONDS", 0)
+        monkeypatch.setattr(signed, "SIGNED_SECONDS", 1000)
         read(store)
-    signed = [parse_qs(urlsplit(path).query) for path in server.asked]
-    assert signed[0]["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
-    assert signed[0]["X-Amz-Security-Token"] == ["token"]
-    assert [query["X-Amz-Expires"] for query in signed] == [["1200"], ["1200"], ["1000"]]
+    queries = [parse_qs(urlsplit(path).query) for path in server.asked]
+    assert queries[0]["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert queries[0]["X-Amz-Security-Token"] == ["token"]
+    assert [query["X-Amz-Expires"] for query in queries] == [["1200"], ["1200"], ["1000"]]
     assert urlsplit(server.asked[0]).path == "/bucket/p/x"
 
 
