@@ -31,7 +31,7 @@ def main(words: Sequence[str]) -> None:
         "tiles": {"source": tiles},
         "train": {
             "store": store, "name": name, "seed": int(seed), "steps": steps, "workers": 0,
-            "threads_per_lane": 1, "checkpoint_steps": often, "keep_checkpoints": steps,
+            "threads_per_lane": 1, "checkpoint_steps": often, "checkpoint_seconds": 0, "keep_checkpoints": steps,
             "log_steps": often, "film_steps": often,
         },
         "judge": {"tiles": 0},

@@ -109,7 +109,7 @@ def _train(words: Sequence[str]) -> None:
         _say(f"starting {config.train.workers} worker(s) under Ray Train …")
     line = ProgressLine()
     try:
-        outcome = start(config, line)
+        outcome = start(config, line, line.say)
     finally:
         line.close()
     _print_outcome(outcome, parsed.json)

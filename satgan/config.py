@@ -54,7 +54,7 @@ FREE_OPTIONS = (
     "tiles.cache", "tiles.cache_folder",
     "tiles.connect_timeout_seconds", "tiles.read_timeout_seconds", "tiles.attempts", "gan.preset",
     "train.name", "train.store", "train.steps", "train.workers", "train.log_steps", "train.film_steps",
-    "train.checkpoint_steps", "train.keep_checkpoints", "judge.tiles",
+    "train.checkpoint_steps", "train.checkpoint_seconds", "train.keep_checkpoints", "train.keep_best", "judge.tiles",
 )  # fmt: skip
 """Options that may differ when a run is resumed: no number of any step depends on them."""
 

@@ -233,7 +233,11 @@ class TrainConfig(Group):
     log_steps: Count = Field(20, description="every so many steps a journal entry, losses before and after [steps]")
     film_steps: Count = Field(10, description="every so many steps one tile of a fresh noise vector (S10) [steps]")
     checkpoint_steps: Count = Field(500, description="every so many steps a checkpoint and a sample grid (S09) [steps]")
+    checkpoint_seconds: NotNegative = Field(
+        10, description="but none closer than this to the one before, by worker 0's clock; the last always [s]"
+    )
     keep_checkpoints: Count = Field(3, description="newest checkpoints that are kept; older ones are removed (S09)")
+    keep_best: Count = Field(1, description="best checkpoints by the judge's score that are kept besides (S09)")
 
     @model_validator(mode="after")
     def _workers_fit(self) -> "TrainConfig":

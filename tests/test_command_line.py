@@ -19,7 +19,8 @@ __all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
 Satgan = Callable[..., tuple[int, str, str]]
 SMALL = (
     "--gan.size", "16", "--gan.filters", "8,8", "--gan.noise-size", "6", "--train.steps", "4", "--train.lanes", "2",
-    "--train.lane-batch", "4", "--workers", "0", "--train.checkpoint-steps", "2", "--train.film-steps", "2",
+    "--train.lane-batch", "4", "--workers", "0", "--train.checkpoint-steps", "2",
+    "--train.checkpoint-seconds", "0", "--train.film-steps", "2",
 )  # fmt: skip
 
 

@@ -105,6 +105,15 @@ class Checkpoint:
         network.load_state_dict(tensors)
         return network.eval()
 
+    def verify(self) -> None:
+        """Reads every file.
+
+        Raises:
+            CorruptData: one is gone, or differs from its digest.
+        """
+        for name, recorded in self.state["sha256"].items():
+            self._verify(name, self._read(name), recorded)
+
     def tensors(self, name: str) -> Tensors:
         """A safetensors file, verified."""
         raw = self._read(name)
@@ -129,7 +138,7 @@ class Checkpoint:
             )
 
     def _remedy(self) -> str:
-        return f"give an earlier checkpoint; or, to train on, move {self.store.url} away: the one before is taken then"
+        return "give an earlier checkpoint; `satgan train` goes on from the newest one that is whole by itself"
 
 
 @torch.no_grad()

@@ -11,10 +11,12 @@ from satgan.pictures.grid import grid_png
 from satgan.randomness import Purpose
 from satgan.tiles.pixels import to_bytes
 from satgan.tiles.store import Store
+from satgan.train.troubles import Troubles
 
 GRID_COLUMNS = 8
 GRID_TILES = GRID_COLUMNS**2
 INPUTS_NAME, FILM_NAME = "inputs.png", "film.png"
+NOT_SAVED = "a picture was not saved"
 
 
 def grid_name(step: int) -> str:
@@ -23,20 +25,21 @@ def grid_name(step: int) -> str:
 
 
 class Film:
-    """Collects frames between checkpoints; worker 0 alone has one.
+    """Collects frames between checkpoints; worker 0 alone has one. A picture that cannot be saved ends no run.
 
     Args:
         run: the run's folder.
         config: the run's.
+        troubles: told of what was not saved.
     """
 
-    def __init__(self, run: Store, config: Config) -> None:
-        self._run, self._config = run, config
+    def __init__(self, run: Store, config: Config, troubles: Troubles) -> None:
+        self._run, self._config, self._troubles = run, config, troubles
         self._frames: list[Tensor] = []
 
     def show_inputs(self, reals: Tensor) -> dict[str, float]:
         """Saves the first tiles `[B, C, S, S]` as the networks see them; returns their range."""
-        self._run.write(INPUTS_NAME, grid_png(to_bytes(reals).cpu().numpy(), GRID_COLUMNS))
+        self._save(INPUTS_NAME, grid_png(to_bytes(reals).cpu().numpy(), GRID_COLUMNS))
         return {"lowest": float(reals.min()), "highest": float(reals.max()), "mean": float(reals.mean())}
 
     def add(self, fake: Tensor) -> None:
@@ -51,19 +54,24 @@ class Film:
     def cut(self, step: int, frames: list[Tensor], averaged: Generator) -> str:
         """Saves a strip of frames and a grid of fixed noise; returns the grid's key. May run beside the steps."""
         if frames:
-            self._run.write(f"film/strip-{step:08d}.png", strip_png(torch.stack(frames).numpy()))
+            self._save(f"film/strip-{step:08d}.png", strip_png(torch.stack(frames).numpy()))
         seed, size = self._config.train.seed, self._config.gan.noise_size
         fixed = noise(seed, Purpose.GRID, (GRID_TILES, size)).to(next(averaged.parameters()).device)
         with torch.no_grad():
             tiles = to_bytes(averaged(fixed)).cpu().numpy()
         key = grid_name(step)
-        self._run.write(key, grid_png(tiles, GRID_COLUMNS))
+        self._save(key, grid_png(tiles, GRID_COLUMNS))
         return key
 
     def develop(self) -> str | None:
         """Puts all strips of the run below each other; returns the film's key, None where there are no strips."""
-        strips = sorted(key for key, _ in self._run.list("film/strip-"))
-        if not strips:
-            return None
-        self._run.write(FILM_NAME, whole_film_png([self._run.read(key) for key in strips]))
-        return FILM_NAME
+        with self._troubles.borne(NOT_SAVED, "the run goes on"):
+            strips = sorted(key for key, _ in self._run.list("film/strip-"))
+            if strips:
+                self._run.write(FILM_NAME, whole_film_png([self._run.read(key) for key in strips]))
+                return FILM_NAME
+        return None
+
+    def _save(self, key: str, picture: bytes) -> None:
+        with self._troubles.borne(NOT_SAVED, "the run goes on"):
+            self._run.write(key, picture)

@@ -2,6 +2,9 @@
 
 {"step": 20, "numbers": {…}, "timing": {…}}     at log steps; `numbers` follow from config and seed alone
 {"step": 0, "event": "start", …}                start, resume, checkpoint, stop, end
+{"step": 0, "event": "failed", "found": …}      what ended the attempt
+{"step": 500, "event": "corrupt_checkpoint", "corrupt_step": 1000, "found": …, "aside": …}     on resume
+{"step": 500, "event": "checkpoint_failed", "found": …, "remedy": …, "stands": 0}              it is tried again
 {"step": 400, "event": "judged", "score": 3.1, "scores": {"spectrum": {"value": …, "floor": …, "ratio": …}, …}}
 {"step": 400, "event": "unjudged", "why": …}    the judge failed; it is tried again at the next checkpoint
 {"step": 400, "event": "alarm", "kind": "worse", "since_step": 300, …}         satgan/judge/alarms.py
@@ -11,20 +14,22 @@ The names of the losses are explained in satgan/gan/losses.py.
 
 import json
 import math
-from contextlib import ExitStack, nullcontext, suppress
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from satgan.errors import StoreError
+from satgan.errors import Stopped, StoreError
 from satgan.judge.judgement import Judgement
 from satgan.tiles.folder import folder_errors_told, written_aside
 from satgan.train.events import Events
 from satgan.train.run_folder import RunFolder
+from satgan.train.troubles import Troubles
 
 JOURNAL_NAME = "journal.jsonl"
 EVENTS_FOLDER = "tensorboard"
 JUDGED = "judged"
+NOT_WRITTEN = "the journal was not written"
 
 
 class Journal:
@@ -33,26 +38,28 @@ class Journal:
     Args:
         folder: the run's.
         start_step: steps that the attempt starts from.
+        troubles: told when it cannot be written; what is noted then waits in memory, and the run goes on.
     """
 
-    def __init__(self, folder: RunFolder, start_step: int) -> None:
-        self._folder = folder
+    def __init__(self, folder: RunFolder, start_step: int, troubles: Troubles) -> None:
+        self._folder, self._troubles = folder, troubles
+        self._lock, self._unwritten, self._step = threading.RLock(), bytearray(), start_step
         self._path = path = folder.fetch(JOURNAL_NAME)
         with folder_errors_told("write the journal", str(path)):
             _drop_after(path, start_step)
-            self._file = path.open("a", encoding="utf-8")
+            self._file = path.open("ab", buffering=0)
         self._events = Events(folder.local / EVENTS_FOLDER, start_step)
 
     def numbers(self, step: int, numbers: dict[str, float], timing: dict[str, float]) -> None:
         """Notes a log step."""
         self._write({"step": step, "numbers": numbers, "timing": timing})
-        self._events.add(step, numbers | timing)
+        self._show(step, numbers | timing)
 
     def judged(self, step: int, judgement: Judgement) -> None:
         """Notes how good the tiles of the checkpoint after `step` steps are."""
         self.event(step, JUDGED, **judgement.as_dict())
         ratios = {f"judge/{name}": score.ratio for name, score in judgement.scores.items()}
-        self._events.add(step, {"judge/score": judgement.score} | ratios)
+        self._show(step, {"judge/score": judgement.score} | ratios)
 
     def events(self, event: str) -> list[dict[str, Any]]:
         """The entries of one kind so far."""
@@ -64,15 +71,37 @@ class Journal:
         self._write({"step": step, "event": event, **about})
 
     def publish(self) -> None:
-        """Brings what was noted to the run's folder."""
+        """Brings what was noted to the run's folder.
+
+        Raises:
+            StoreError: not all of it came there.
+        """
+        with self._lock:
+            self._flush()
         self._folder.publish(JOURNAL_NAME)
         for path in sorted((self._folder.local / EVENTS_FOLDER).iterdir()):
             self._folder.publish(f"{EVENTS_FOLDER}/{path.name}")
 
+    def hand_in(self) -> None:
+        """`publish`, where nobody will try again."""
+        with self._troubles.borne(NOT_WRITTEN, "its last lines are lost, the checkpoint is whole"):
+            self.publish()
+
     def _write(self, entry: dict[str, Any]) -> None:
-        with folder_errors_told("write the journal", self._file.name):
-            self._file.write(json.dumps(entry) + "\n")
-            self._file.flush()
+        with self._lock, self._troubles.borne(NOT_WRITTEN, "its lines wait in memory"):
+            self._step = entry["step"]
+            self._unwritten += json.dumps(entry).encode() + b"\n"
+            self._flush()
+
+    def _flush(self) -> None:
+        """Writes what waits; what a full disk took of it is not written twice."""
+        with folder_errors_told("write the journal", str(self._path)):
+            while self._unwritten:
+                del self._unwritten[: self._file.write(self._unwritten)]
+
+    def _show(self, step: int, numbers: dict[str, float]) -> None:
+        with self._troubles.borne("TensorBoard's events were not written", "the run goes on"):
+            self._events.add(step, numbers)
 
     def __enter__(self) -> "Journal":
         return self
@@ -80,10 +109,13 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What was raised first says more than what closing raises then.
-        with suppress(OSError, StoreError) if error else nullcontext(), ExitStack() as both:
-            both.callback(self._events.close)
-            both.callback(self._file.close)
+        if error is not None and not isinstance(error, Stopped):
+            self.event(self._step, "failed", found=getattr(error, "found", f"{type(error).__name__}: {error}"))
+            if not isinstance(error, StoreError):  # whose waiting was long enough
+                self.hand_in()
+        with self._troubles.borne("TensorBoard's events were not written", "the run has ended"):
+            self._events.close()
+        self._file.close()
 
 
 def _drop_after(path: Path, step: int) -> None:

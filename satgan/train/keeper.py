@@ -1,25 +1,36 @@
 """What a run does at its checkpoints, beside the next steps: grid, film strip, journal, checkpoint, tidying up (S09).
 
-The step waits for a snapshot's flat copies, and for the checkpoint before if that is not written yet: there is one
-snapshot in memory at most. A checkpoint is told to the watch once it is whole, at the next one or at the end.
+The step waits for a snapshot's flat copies, and for the attempt to write the checkpoint before if that is under way:
+there is one snapshot in memory at most. A checkpoint that cannot be written is tried again after growing pauses, until
+the next one is due and takes its place; the run goes on while one stands that it could resume from (`writer.py` has
+the limits). A checkpoint is told to the watch once it is whole, at the next one or at the end.
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import math
+import time
+from contextlib import suppress
+from functools import partial
 
 import torch
 
 from satgan.config import Config
-from satgan.errors import SatganError
+from satgan.errors import SatganError, StoreError, StoreFull
+from satgan.gan.networks import Generator
 from satgan.gan.pair import Pair
 from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, name_of
 from satgan.train.device import own_stream
 from satgan.train.film import Film, grid_name
 from satgan.train.journal import Journal
+from satgan.train.retention import remove, remove_unwanted
 from satgan.train.run_folder import RunFolder
 from satgan.train.scorer import Scorer
-from satgan.train.snapshot import Snapshot, remove_old, take_snapshot, write_snapshot
+from satgan.train.snapshot import Snapshot, take_snapshot, write_snapshot
+from satgan.train.troubles import Troubles
 from satgan.train.watch import Watch
+from satgan.train.writer import Writer
+
+NOT_WRITTEN = "the checkpoint was not written"
 
 
 class Keeper:
@@ -33,20 +44,33 @@ class Keeper:
         scorer: worker 0's; None on the others.
         tile_set_digest: identity of the tile set.
         watch: told of each checkpoint that is whole.
+        troubles: told of what fails and does not end the run.
+        start_step: the checkpoint that the run could resume from now; 0: there is none.
     """
 
     def __init__(
         self, config: Config, folder: RunFolder, pair: Pair, film: Film, scorer: Scorer | None,
-        tile_set_digest: str, watch: Watch,
+        tile_set_digest: str, watch: Watch, troubles: Troubles, start_step: int,
     ) -> None:  # fmt: skip
         self._train, self._folder, self._pair, self._film, self._scorer = config.train, folder, pair, film, scorer
         self._digest, self._watch = tile_set_digest, watch
-        self._writer = ThreadPoolExecutor(1, "checkpoint")
-        self._writing: Future[None] | None = None
+        self._troubles, self._whole_step = troubles, start_step
+        self._writer = Writer(start_step > 0, self._not_written)
+        self._bringing: tuple[int, Journal] | None = None
+        self._frames: list[torch.Tensor] = []
         self._untold: tuple[int, dict[str, float]] | None = None
+        self._kept_at = -math.inf
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is to be taken after `step` steps: worker 0's clock decides for all."""
+        train = self._train
+        if step == train.steps or step % train.checkpoint_steps:
+            return step == train.steps
+        since = time.monotonic() - self._kept_at
+        return not train.checkpoint_seconds or ranks.first_says(since >= train.checkpoint_seconds)
 
     def keep(self, step: int, numbers: dict[str, float], journal: Journal | None) -> None:
-        """Takes the checkpoint after `step` steps; the one before is whole when this returns.
+        """Takes the checkpoint after `step` steps; the one before is whole when this returns, or was given up.
 
         Args:
             step: steps taken.
@@ -54,29 +78,33 @@ class Keeper:
             journal: worker 0's.
 
         Raises:
-            StoreError: the checkpoint before could not be written.
+            StoreError: no checkpoint could be written since the run began, for too long.
         """
-        self.settle()
+        self._tell(self._writer.make_way())
         self.note_judgement(journal, wait=False)
         snapshot = take_snapshot(self._pair, step, self._digest)
-        self._untold = (step, numbers)
+        self._untold, self._kept_at = (step, numbers), time.monotonic()
         if journal and snapshot:
             journal.event(step, "checkpoint", grid=grid_name(step))
-            self._writing = self._writer.submit(self._write, snapshot, self._film.take(), journal)
+            self._frames += self._film.take()
+            self._bringing = step, journal
+            self._writer.begin(partial(self._bring, snapshot, journal))
 
     def settle(self) -> None:
         """Waits until the last checkpoint is whole, and tells the watch.
 
         Raises:
-            StoreError: it could not be written.
+            StoreError: it could not be written, for too long.
         """
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            writing.result()
-        ranks.barrier()
-        if self._untold is not None:
-            (step, numbers), self._untold = self._untold, None
+        self._tell(self._writer.finish())
+
+    def _tell(self, whole: bool) -> None:
+        """Tells the watch of the last checkpoint if it is whole, on all workers."""
+        whole = ranks.first_says(whole)
+        if self._untold is not None and whole:
+            step, numbers = self._untold
             self._watch.checkpoint(step, self._folder.place(f"{FOLDER}/{name_of(step)}"), numbers)
+        self._untold = None
 
     def note_judgement(self, journal: Journal | None, wait: bool) -> None:
         """Journals what was judged since the last time, and what it warns of; call it when all is settled.
@@ -98,6 +126,12 @@ class Keeper:
             for alarm in alarms:
                 journal.event(step, "alarm", **alarm._asdict())
 
+    def end(self, journal: Journal | None) -> None:
+        """Waits for the judge, and notes what it found; when all is settled."""
+        self.note_judgement(journal, wait=True)
+        if self._scorer and journal:
+            self._tidy_up(self._scorer)
+
     @property
     def score(self) -> float | None:
         """The judge's newest overall score, on worker 0."""
@@ -105,15 +139,45 @@ class Keeper:
 
     def close(self) -> None:
         """Ends its thread, after what it is writing."""
-        self._writer.shutdown()
+        self._writer.close()
 
-    def _write(self, snapshot: Snapshot, frames: list[torch.Tensor], journal: Journal) -> None:
-        store = self._folder.store
+    def _bring(self, snapshot: Snapshot, journal: Journal) -> bool:
+        """In the writer's thread: all that belongs to a checkpoint; whether it is whole."""
         with own_stream(self._pair.device, snapshot.taken):
             averaged = self._pair.averaged_generator(snapshot.average)
+            if not self._writer.tries(lambda: self._write(snapshot, averaged, journal)):
+                return False
+            self._whole_step = snapshot.step
+            self._troubles.passed(NOT_WRITTEN)
+            frames, self._frames = self._frames, []
             self._film.cut(snapshot.step, frames, averaged)
-            journal.publish()
-            write_snapshot(store, self._pair, snapshot, averaged)
         if self._scorer:
             self._scorer.submit(snapshot.step, averaged)
-            remove_old(store, self._train.keep_checkpoints, also=self._scorer.wanted)
+            self._tidy_up(self._scorer)
+        return True
+
+    def _write(self, snapshot: Snapshot, averaged: Generator, journal: Journal) -> None:
+        journal.publish()  # first: a checkpoint that stands has its journal
+        store = self._folder.store
+        try:
+            write_snapshot(store, self._pair, snapshot, averaged)
+        except StoreFull:
+            with suppress(StoreError):  # what came there takes the room that the next attempt needs
+                remove(store, store.list(f"{FOLDER}/{name_of(snapshot.step)}/"))
+            raise
+
+    def _not_written(self, error: StoreError, attempt: int) -> None:
+        """In the writer's thread, after an attempt that failed."""
+        assert self._bringing is not None
+        step, journal = self._bringing
+        stands = f"that after step {self._whole_step} stands" if self._whole_step else "none stands yet"
+        if attempt == 1:
+            journal.event(step, "checkpoint_failed", found=error.found, remedy=error.remedy, stands=self._whole_step)
+        self._troubles.failed(NOT_WRITTEN, error, f"it is tried again, {stands}")
+
+    def _tidy_up(self, scorer: Scorer) -> None:
+        store, train = self._folder.store, self._train
+        with self._troubles.borne("best.json was not written", "that is tried again at the next checkpoint"):
+            scorer.note_best()
+        with self._troubles.borne("old checkpoints were not removed", "that is tried again at the next checkpoint"):
+            remove_unwanted(store, scorer.scores, train.keep_checkpoints, train.keep_best, scorer.must_stay())

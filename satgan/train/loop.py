@@ -19,8 +19,10 @@ from satgan.train.film import FILM_NAME, Film, grid_name
 from satgan.train.journal import JUDGED, Journal
 from satgan.train.keeper import Keeper
 from satgan.train.progress import Progress
+from satgan.train.recovery import Recovered, recover
 from satgan.train.run_folder import RunFolder, write_config
 from satgan.train.scorer import Scorer
+from satgan.train.troubles import Troubles
 from satgan.train.watch import Watch
 
 STOP_STEPS = 10
@@ -76,12 +78,22 @@ class _Run:
         self.pair = Pair(
             config, mine, self.device, lambda messages: ranks.sum_over_lanes(messages, self.train.lanes), self.runner
         )
+        self.first = ranks.rank() == 0
+        self.recovered = self._recover()
         self._check_agreement()
         self.start_step = self._resume()
-        self.first = ranks.rank() == 0
-        self.film = Film(self.folder.store, config)
+        self.troubles = Troubles(watch.say)
+        self.film = Film(self.folder.store, config, self.troubles)
         self.path_a_steps = 0.0
         self.score: float | None = None
+
+    def _recover(self) -> Recovered:
+        """Worker 0 clears the way before anybody looks."""
+        recovered = recover(self.folder.store) if self.first else Recovered(0)
+        ranks.barrier()
+        for corrupt in recovered.corrupt:
+            self.watch.say(corrupt.text())
+        return recovered
 
     def _check_agreement(self) -> None:
         """Every worker must see the tile set and the checkpoints that worker 0 sees, or numbers would be mixed."""
@@ -112,7 +124,7 @@ class _Run:
             stack.callback(self.runner.close)
             if self.start_step >= train.steps:
                 return finished_outcome(self.folder) if self.first else None
-            journal = stack.enter_context(Journal(self.folder, self.start_step)) if self.first else None
+            journal = stack.enter_context(Journal(self.folder, self.start_step, self.troubles)) if self.first else None
             stream = stack.enter_context(self.feed.stream(self.start_step))
             clock = Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
             self._note_start(journal)
@@ -121,7 +133,7 @@ class _Run:
                 step = batch.step
                 numbers = self._step(batch, journal, clock, stream)
                 stopping = self._stopping(step + 1)
-                if (step + 1) % train.checkpoint_steps == 0 or step + 1 == train.steps or stopping:
+                if keeper.due(step + 1) or stopping:
                     keeper.keep(step + 1, numbers, journal)
                     self.score = keeper.score
                     self._show(step + 1, numbers, clock, at_checkpoint=True)
@@ -129,7 +141,7 @@ class _Run:
                     self._stop(step + 1, journal, keeper)
             keeper.settle()
             clock.stop()
-            keeper.note_judgement(journal, wait=True)
+            keeper.end(journal)
             return self._end(journal, clock, stream)
 
     def _keeper(self, journal: Journal | None, stack: ExitStack) -> Keeper:
@@ -143,7 +155,10 @@ class _Run:
                 journal.event(self.start_step, "unjudged", why=f"{scorer.off}, so no checkpoint is judged")
             if self.start_step and self.start_step not in {entry["step"] for entry in judged}:
                 scorer.submit(self.start_step, self.pair.averaged_generator())
-        keeper = Keeper(self.config, self.folder, self.pair, self.film, scorer, self.feed.tile_set.digest, self.watch)
+        keeper = Keeper(
+            self.config, self.folder, self.pair, self.film, scorer, self.feed.tile_set.digest, self.watch,
+            self.troubles, self.start_step,
+        )  # fmt: skip
         stack.callback(keeper.close)
         return keeper
 
@@ -182,7 +197,7 @@ class _Run:
             journal.event(step, "stop")
         keeper.settle()
         if journal:
-            journal.publish()
+            journal.hand_in()
         ranks.barrier()  # a worker that raises ends the others under Ray
         checkpoint = self.folder.place(f"{FOLDER}/{name_of(step)}")
         found = f"stopped after step {step} of {self.train.steps}; {checkpoint} is whole"
@@ -196,6 +211,8 @@ class _Run:
             write_config(self.folder, self.config, self.feed.tile_set.digest)
             about = {"workers": ranks.world_size(), "device": str(self.device), "cache": self.feed.cache.kind}
             journal.event(self.start_step, "resume" if self.start_step else "start", **about)
+            for corrupt in self.recovered.corrupt:
+                journal.event(self.start_step, "corrupt_checkpoint", **corrupt.about())
 
     def _show(self, step: int, numbers: dict[str, float], clock: "Clock", at_checkpoint: bool = False) -> None:
         if self.first:
@@ -210,7 +227,7 @@ class _Run:
             return None
         film = self.film.develop()
         journal.event(self.train.steps, "end", seconds=clock.seconds())
-        journal.publish()
+        journal.hand_in()
         place, seconds, steps = self.folder.place, clock.seconds(), self.train.steps
         speed = clock.tiles() / seconds if seconds else 0.0
         waited = stream.waited_seconds / seconds if seconds else 0.0

@@ -48,6 +48,12 @@ class ProgressLine:
         elif progress.at_checkpoint:
             print(progress.text(), file=self._stream, flush=True)
 
+    def say(self, text: str) -> None:
+        """A line of its own, above the progress."""
+        if self._open:
+            print("\r\x1b[K", end="", file=self._stream)
+        print(text, file=self._stream, flush=True)
+
     def close(self) -> None:
         """Ends the line."""
         if self._open:

@@ -22,7 +22,7 @@ from satgan.train.device import cores
 from satgan.train.loop import Outcome, train_loop
 from satgan.train.progress import Progress
 from satgan.train.stop import StopSignals
-from satgan.train.watch import Watch
+from satgan.train.watch import Watch, say_on_stderr
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -38,11 +38,12 @@ RAY_FOLDER = ".ray"
 
 
 class Noticeboard:
-    """A small actor on which worker 0 pins the newest progress, and from which the driver reads it; and the driver
-    pins there that the run is to stop."""
+    """A small actor on which worker 0 pins the newest progress and lines for the user, and from which the driver reads
+    them; and the driver pins there that the run is to stop."""
 
     def __init__(self) -> None:
         self._newest: Progress | None = None
+        self._said: list[str] = []
         self._stop = False
 
     def pin(self, progress: Progress) -> None:
@@ -54,6 +55,15 @@ class Noticeboard:
         """The newest progress that was not taken yet."""
         newest, self._newest = self._newest, None
         return newest
+
+    def say(self, text: str) -> None:
+        """Worker 0 has a line for the user."""
+        self._said.append(text)
+
+    def hear(self) -> list[str]:
+        """The lines that were not heard yet."""
+        said, self._said = self._said, []
+        return said
 
     def stop(self) -> None:
         """The driver wishes the run to save and stop."""
@@ -75,7 +85,8 @@ def worker(about: dict[str, Any]) -> Any:
     """What every worker runs; its arguments travelled as plain values."""
     config, board = Config.model_validate(about["config"]), about["board"]
     report = _reporter()
-    outcome = train_loop(config, Watch(progress=board.pin.remote, checkpoint=report, stop=_stop_asker(board)))
+    watch = Watch(progress=board.pin.remote, checkpoint=report, stop=_stop_asker(board), say=board.say.remote)
+    outcome = train_loop(config, watch)
     return tuple(outcome) if outcome else None
 
 
@@ -104,12 +115,13 @@ def _reporter() -> Callable[[int, str, dict[str, float]], None]:
     return report
 
 
-def launch(config: Config, show: Callable[[Progress], None]) -> Outcome:
+def launch(config: Config, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr) -> Outcome:
     """Trains on `train.workers` Ray Train workers, on the cluster that RAY_ADDRESS names or a local one.
 
     Args:
         config: as `start.prepare` gave it, with a number of workers from 1 to lanes.
         show: called in this process with the newest progress.
+        say: called in this process with lines for the user.
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
@@ -126,7 +138,7 @@ def launch(config: Config, show: Callable[[Progress], None]) -> Outcome:
             run_config=_run_config(config),
             torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
         )
-        with StopSignals() as signals, _watching(board, show, signals):
+        with StopSignals() as signals, _watching(board, show, say, signals):
             try:
                 result: Any = trainer.fit()
             except ray.train.WorkerGroupError as error:
@@ -183,13 +195,15 @@ def _check_reachable(address: str) -> None:
 
 
 @contextmanager
-def _watching(board: Any, show: Callable[[Progress], None], signals: StopSignals) -> Iterator[None]:
-    """Shows the newest progress until the block ends, and passes the wish to stop on."""
+def _watching(
+    board: Any, show: Callable[[Progress], None], say: Callable[[str], None], signals: StopSignals
+) -> Iterator[None]:
+    """Shows the newest progress and says what there is to say until the block ends, and passes the wish to stop on."""
     ended = threading.Event()
 
     def look() -> None:
         while not ended.wait(POLL_SECONDS):
-            _show_newest(board, show)
+            _show_newest(board, show, say)
             if signals.wished:
                 board.stop.remote()
 
@@ -200,14 +214,16 @@ def _watching(board: Any, show: Callable[[Progress], None], signals: StopSignals
     finally:
         ended.set()
         watcher.join()
-        _show_newest(board, show)
+        _show_newest(board, show, say)
 
 
-def _show_newest(board: Any, show: Callable[[Progress], None]) -> None:
+def _show_newest(board: Any, show: Callable[[Progress], None], say: Callable[[str], None]) -> None:
     try:
-        progress = ray.get(board.take.remote(), timeout=10)
+        progress, said = ray.get([board.take.remote(), board.hear.remote()], timeout=10)
     except ray.exceptions.RayError:
         return
+    for text in said:
+        say(text)
     if progress is not None:
         show(progress)
 

@@ -10,9 +10,12 @@ from satgan.config import Config, load_config
 from satgan.errors import CheckpointError, ConfigError
 from satgan.provenance import versions
 from satgan.tiles.folder import folder_errors_told
-from satgan.tiles.store import FolderStore, Store, open_store
+from satgan.tiles.store import FolderStore, Patience, Store, open_store
 
 CONFIG_NAME = "config.yaml"
+
+PATIENCE = Patience(attempts=3)
+"""With a bucket: a silent one is given up after 91.5 s. Checkpoints are tried again by `writer.py` besides."""
 
 
 class RunFolder:
@@ -27,7 +30,7 @@ class RunFolder:
     """
 
     def __init__(self, store: str, name: str) -> None:
-        self.store: Store = open_store(store).child(name)
+        self.store: Store = open_store(store, patience=PATIENCE).child(name)
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if isinstance(self.store, FolderStore):
             self.local = Path(store) / name

@@ -52,6 +52,7 @@ class Scorer:
         self._judging: tuple[int, Future[Judgement]] | None = None
         self._waiting: tuple[int, Generator] | None = None
         self._skipped: list[int] = []
+        self._unnoted = b""
         earlier = [(int(entry["step"]), read_judgement(entry)) for entry in journalled]
         self.judged = [(step, one) for step, one in earlier if one.tiles == self._tiles]
 
@@ -64,8 +65,16 @@ class Scorer:
         return f"tiles of {size} pixels are smaller than {SMALLEST_SIZE}" if size < SMALLEST_SIZE else ""
 
     @property
-    def wanted(self) -> set[int]:
-        """Steps of the checkpoints that must stay: the best so far, and those that may turn out to be better."""
+    def scores(self) -> dict[int, float]:
+        """By step, those that can be compared."""
+        return {step: judgement.score for step, judgement in self.judged}
+
+    def must_stay(self) -> set[int]:
+        """Steps of the checkpoints that must stay: the noted best, and those that may turn out to be better.
+
+        Raises:
+            StoreError: what is noted cannot be read.
+        """
         steps = {one[0] for one in (self._judging, self._waiting) if one}
         noted = best_of(self._run)
         return steps | ({noted[0]} if noted else set())
@@ -98,7 +107,7 @@ class Scorer:
         return skipped
 
     def take(self, wait: bool) -> tuple[int, Judgement | SatganError, list[Alarm]] | None:
-        """What was judged since the last call, with the alarms that hold now; the best one is noted in the run.
+        """What was judged since the last call, with the alarms that hold now.
 
         In place of a judgement the error that prevented it: training is worth more than its scores.
 
@@ -118,8 +127,18 @@ class Scorer:
         self.judged.append((step, judgement))
         if self.best == step:
             best = {"step": step, "checkpoint": f"{FOLDER}/{name_of(step)}", **judgement.as_dict()}
-            self._run.write(BEST_NAME, json.dumps(best, indent=2).encode())
+            self._unnoted = json.dumps(best, indent=2).encode()
         return step, judgement, alarms(self.judged)
+
+    def note_best(self) -> None:
+        """Notes the best one in the run, where another one is noted.
+
+        Raises:
+            StoreError: it could not; the next call tries again.
+        """
+        if self._unnoted:
+            self._run.write(BEST_NAME, self._unnoted)
+            self._unnoted = b""
 
     def close(self) -> None:
         """Ends thread and process, also amid a judgement."""

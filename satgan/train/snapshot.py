@@ -6,7 +6,7 @@ them (tensors with names, files, digests) and where it goes is another thread's 
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -27,7 +27,6 @@ from satgan.train.checkpoint import (
     GENERATOR_NAME,
     STATE_NAME,
     Tensors,
-    complete_steps,
     history_name,
     name_of,
 )
@@ -111,18 +110,6 @@ def write_snapshot(run: Store, pair: Pair, snapshot: Snapshot, averaged: Generat
     store.write(STATE_NAME, text)
     store.write(COMPLETE_NAME, hashlib.sha256(text).hexdigest().encode())
     return key
-
-
-def remove_old(run: Store, keep: int, also: Collection[int] = ()) -> None:
-    """Removes all but the newest `keep` checkpoints and those of the steps `also`; COMPLETE goes first, so that none
-    is ever half there."""
-    for step in complete_steps(run)[:-keep]:
-        if step in also:
-            continue
-        folder = f"{FOLDER}/{name_of(step)}/"
-        run.delete(folder + COMPLETE_NAME)
-        for key, _ in run.list(folder):
-            run.delete(key)
 
 
 def _copied(player: Player) -> PlayerSnapshot:

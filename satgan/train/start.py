@@ -18,7 +18,7 @@ from satgan.train.loop import Outcome, finished_outcome, train_loop
 from satgan.train.progress import Progress
 from satgan.train.run_folder import CONFIG_NAME, RunFolder, check_same_run
 from satgan.train.stop import StopSignals
-from satgan.train.watch import Watch
+from satgan.train.watch import Watch, say_on_stderr
 
 LOCAL_TILES = Path("runs") / "tiles"
 """Where sets that satgan packs by itself are kept when the store is a bucket."""
@@ -59,25 +59,26 @@ def prepare(config: Config, say: Callable[[str], None]) -> tuple[Config, int]:
     return resumed or config, steps[-1] if steps else 0
 
 
-def start(config: Config, show: Callable[[Progress], None]) -> Outcome:
+def start(config: Config, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr) -> Outcome:
     """Trains: in this process with `workers` 0, else under Ray Train.
 
     Args:
         config: as `prepare` gave it.
         show: called with the newest progress.
+        say: called with lines for the user about what went wrong and did not end the run.
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
     """
     if config.train.workers == 0:
         with StopSignals() as signals:
-            watch = Watch(show, checkpoint=lambda step, url, numbers: None, stop=lambda: signals.wished)
+            watch = Watch(show, checkpoint=lambda step, url, numbers: None, stop=lambda: signals.wished, say=say)
             outcome = train_loop(config, watch)
         assert outcome is not None
         return outcome
     from satgan.train.ray_job import launch
 
-    return launch(config, show)
+    return launch(config, show, say)
 
 
 def finished(config: Config) -> Outcome:

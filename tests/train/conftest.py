@@ -45,6 +45,14 @@ def tile_set(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
+def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints are tried again after short pauses, and not for long."""
+    monkeypatch.setattr("satgan.train.writer.FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("satgan.train.writer.LONGEST_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr("satgan.train.writer.LIMIT_SECONDS", 1.0)
+
+
+@pytest.fixture
 def make_config(tile_set: str, tmp_path: Path) -> MakeConfig:
     """A run of width 8 with 4 lanes of 4 tiles; keywords override groups."""
 
@@ -60,7 +68,7 @@ def make_config(tile_set: str, tmp_path: Path) -> MakeConfig:
             "train": {
                 "store": str(tmp_path / "runs"), "name": "run", "steps": 12, "lanes": 4, "lane_batch": 4,
                 "workers": 0, "threads_per_lane": 1, "precision": "float32", "log_steps": 2, "film_steps": 3,
-                "checkpoint_steps": 5,
+                "checkpoint_steps": 5, "checkpoint_seconds": 0,
             },
         }  # fmt: skip
         return load_config("article", base, groups)

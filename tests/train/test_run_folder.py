@@ -73,6 +73,7 @@ def test_a_torn_journal_line_is_dropped(make_config: MakeConfig) -> None:
     assert [entry["step"] for entry in entries if "numbers" in entry] == [2, 4, 6, 8, 10, 12]
 
 
+@pytest.mark.usefixtures("short_limit")
 def test_a_full_disk_is_named(make_config: MakeConfig, tiny_disk: Path) -> None:
     with pytest.raises(StoreFull, match="tiny"):
         run(make_config(train={"store": str(tiny_disk)}))
@@ -82,16 +83,6 @@ def test_a_store_that_is_a_file_is_named(make_config: MakeConfig, tmp_path: Path
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreMissing, match="file"):
         prepare(make_config(train={"store": str(tmp_path / "file")}), lambda text: None)
-
-
-def test_a_disk_that_fills_during_a_run_is_named(make_config: MakeConfig, tiny_disk: Path) -> None:
-    """The journal and the events are the first to find no room."""
-    config = make_config(train={"store": str(tiny_disk), "log_steps": 1, "checkpoint_steps": 12})
-    run_folder = tiny_disk / "run"
-    run_folder.mkdir()
-    (tiny_disk / "filler").write_bytes(b"x" * 48_000)
-    with pytest.raises(StoreFull, match="tiny"):
-        run(config)
 
 
 def test_a_journal_is_read_whatever_stands_in_it(make_config: MakeConfig) -> None:

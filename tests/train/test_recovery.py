@@ -1,0 +1,109 @@
+"""A run goes on from its newest whole checkpoint, and ends with the bits of one that was left alone."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from satgan.errors import CorruptData
+from satgan.tiles.folder import UNFINISHED_SUFFIX
+from satgan.tiles.store import open_store
+from satgan.train.checkpoint import complete_steps
+from satgan.train.loop import train_loop
+from satgan.train.recovery import recover
+from satgan.train.watch import Watch
+from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
+
+
+def damaged(path: Path, damage: str) -> dict[str, bytes]:
+    """Does it, and returns what the checkpoint's files hold then, by name."""
+    folder = path.parent.parent if path.parent.name == "history" else path.parent
+    raw = bytearray(path.read_bytes())
+    if damage == "flipped":
+        raw[len(raw) // 2] ^= 1
+    path.unlink() if damage == "gone" else path.write_bytes(raw[:-7] if damage == "truncated" else raw)
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("generator.safetensors", "truncated"), ("generator.safetensors", "flipped"), ("generator.safetensors", "gone"),
+        ("history/lane-001.safetensors", "flipped"), ("state.json", "flipped"), ("state.json", "gone"),
+        ("COMPLETE", "truncated"),
+    ],
+)  # fmt: skip
+def test_a_corrupt_checkpoint_is_named_and_set_aside_and_the_one_before_taken(
+    make_config: MakeConfig, name: str, damage: str
+) -> None:
+    whole = run(make_config(train={"name": "whole"}))
+    config = make_config()
+    outcome = run(config)
+    left = damaged(Path(outcome.checkpoint) / name, damage)
+    said: list[str] = []
+    train_loop(config, Watch(progress=lambda progress: None, checkpoint=lambda *told: None, say=said.append))
+    assert weights_of(outcome.checkpoint) == weights_of(whole.checkpoint)
+    assert journal_numbers(outcome.run) == journal_numbers(whole.run)
+    (aside,) = (Path(outcome.run) / "checkpoints").glob("corrupt-step-00000012-*")
+    assert {str(p.relative_to(aside)): p.read_bytes() for p in aside.rglob("*") if p.is_file()} == left
+    entries = [json.loads(line) for line in (Path(outcome.run) / "journal.jsonl").read_text().splitlines()]
+    (told,) = [entry for entry in entries if entry.get("event") == "corrupt_checkpoint"]
+    assert (told["step"], told["corrupt_step"], told["aside"]) == (10, 12, f"checkpoints/{aside.name}")
+    assert Path(name).name in told["found"] or "state.json" in told["found"]
+    assert len(said) == 1
+    assert told["found"] in said[0]
+
+
+def test_where_none_is_whole_nothing_is_touched(make_config: MakeConfig) -> None:
+    outcome = run(make_config())
+    folder = Path(outcome.run)
+    for step in (5, 10, 12):
+        damaged(folder / "checkpoints" / f"step-{step:08d}" / "state.json", "flipped")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(CorruptData, match=r"none of the 3 checkpoint(.|\n)*step 12(.|\n)*step 10(.|\n)*step 5"):
+        run(make_config(train={"steps": 20}))
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_bytes_that_changed_on_the_way_are_read_again(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = run(make_config())
+    read, flipped = Path.read_bytes, list[Path]()
+
+    def read_bytes(path: Path) -> bytes:
+        raw = bytearray(read(path))
+        if path.name == "optimizers.safetensors" and not flipped:
+            flipped.append(path)
+            raw[100] ^= 1
+        return bytes(raw)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    found = recover(open_store(outcome.run))
+    assert flipped
+    assert (found.step, found.corrupt) == (12, ())
+
+
+def test_what_killed_attempts_left_is_swept(place: str) -> None:
+    """Folders without COMPLETE, and unfinished files; in a bucket too. What is whole, or was set aside, stays."""
+    store = open_store(place)
+    text = json.dumps({"format_version": 1, "sha256": {}}).encode()
+    for step in ("step-00000005", "step-00000010"):
+        store.write(f"checkpoints/{step}/state.json", text)
+        store.write(f"checkpoints/{step}/COMPLETE", sha256(text).hexdigest().encode())
+    store.delete("checkpoints/step-00000010/COMPLETE")
+    stay = ["checkpoints/corrupt-step-00000007-x/state.json", "checkpoints/step-best/COMPLETE", "film/strip.png"]
+    for key in stay:
+        store.write(key, b"x")
+    unfinished = 0
+    if not place.startswith("s3://"):
+        path = Path(place, "checkpoints", "step-00000010", f".generator.1234{UNFINISHED_SUFFIX}")
+        path.write_bytes(b"half")
+        unfinished = 4
+    found = recover(store)
+    assert (found.step, found.swept_bytes) == (5, len(text) + unfinished)
+    assert [key for key, _ in store.list()] == sorted(
+        [*stay, "checkpoints/step-00000005/COMPLETE", "checkpoints/step-00000005/state.json"]
+    )
+    assert complete_steps(store) == [5]
+    if not place.startswith("s3://"):
+        assert not Path(place, "checkpoints", "step-00000010").exists()
