@@ -4,7 +4,8 @@ SatganError                  exit status 1: the work failed
 ├── InputError               exit status 2: the user's input was refused before work started
 │   ├── ConfigError          an option, preset or config file
 │   ├── TilesError           a raster, a tile folder or a tile set
-│   └── CheckpointError      a checkpoint or run folder that is not what it should be
+│   ├── CheckpointError      a checkpoint or run folder that is not what it should be
+│   └── RunTaken             a run that another process trains
 ├── StoreError               a folder or bucket
 │   ├── StoreMissing         no such folder, object or bucket            (exit status 2)
 │   ├── StoreForbidden       the credentials do not allow it             (exit status 2)
@@ -12,6 +13,7 @@ SatganError                  exit status 1: the work failed
 │   └── StoreFull            no space left
 ├── CorruptData              bytes that differ from their recorded digest
 ├── Diverged                 a loss became infinite or not a number
+├── RunLost                  another process has taken the run over
 └── Stopped                  at the user's word, everything saved    (exit status 130)
 """
 
@@ -56,6 +58,10 @@ class CheckpointError(InputError):
     """A checkpoint or run folder that is missing, not whole, or of another config."""
 
 
+class RunTaken(InputError):
+    """Another process holds the run's lease."""
+
+
 class StoreError(SatganError):
     """A folder or bucket did not do what was asked of it."""
 
@@ -86,6 +92,10 @@ class CorruptData(SatganError):
 
 class Diverged(SatganError):
     """A loss became infinite or not a number."""
+
+
+class RunLost(SatganError):
+    """Another process has taken the run over; this one writes no more."""
 
 
 class Stopped(SatganError):

@@ -1,16 +1,15 @@
 """What a store is, and the local one. `store.py` has the other and opens either."""
 
 import errno
-import fcntl
 import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from uuid import uuid4
 
 from satgan.errors import CorruptData, SatganError, StoreForbidden, StoreFull, StoreMissing, StoreUnreachable
+from satgan.tiles.aside import UNFINISHED_SUFFIX, flush_to_disk, locked, written_aside
 
 Listing = list[tuple[str, int]]
 Taker = Callable[[memoryview], object]
@@ -18,9 +17,6 @@ Taker = Callable[[memoryview], object]
 READ_BYTES = 2**20
 """Bytes read at a time: still in the processor's cache when they are handed to a `Taker`, and at most so many that had
 arrived are lost when a connection is reset."""
-
-UNFINISHED_SUFFIX = ".unfinished"
-"""Ends the names of files that are being written. A killed writer leaves them behind; no listing shows them."""
 
 
 def nobody(part: memoryview) -> None:
@@ -155,12 +151,23 @@ class FolderStore(Store):
                 filled += count
 
     def write(self, key: str, data: bytes) -> None:
-        with folder_errors_told(f"write {key}", self.url), written_aside(self._path(key)) as aside:
+        with self._writing(key) as aside:
             aside.write_bytes(data)
 
     def upload(self, path: Path, key: str) -> None:
-        with folder_errors_told(f"write {key}", self.url), written_aside(self._path(key)) as aside:
+        with self._writing(key) as aside:
             shutil.copyfile(path, aside)
+
+    @contextmanager
+    def _writing(self, key: str) -> Iterator[Path]:
+        path = self._path(key)
+        with folder_errors_told(f"write {key}", self.url):
+            try:
+                with written_aside(path) as aside:
+                    yield aside
+            except OSError:
+                self._remove_empty(path)  # folders that were made for it
+                raise
 
     def download(self, key: str, path: Path) -> None:
         with folder_errors_told(f"copy {key} to {path}", self.url), written_aside(path) as aside:
@@ -204,7 +211,9 @@ class FolderStore(Store):
             swept_bytes = sum(path.stat().st_size for path in left)
             for path in left:
                 path.unlink(missing_ok=True)
-                self._remove_empty(path)
+            for path in sorted((path for path in self.folder.rglob("*") if path.is_dir()), reverse=True):
+                if not any(path.iterdir()):
+                    path.rmdir()
             return swept_bytes
 
     def child(self, name: str) -> Store:
@@ -215,52 +224,6 @@ class FolderStore(Store):
         if not parts or key.startswith("/") or ".." in parts:
             raise StoreForbidden(f"the key {key!r} leads out of {self.url}", "use keys below the folder")
         return self.folder.joinpath(*parts)
-
-
-@contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes `path`'s name once the block is through and the bytes are on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}{UNFINISHED_SUFFIX}")
-    try:
-        yield aside
-        flush_to_disk(aside)
-        os.replace(aside, path)
-        flush_to_disk(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time is inside the block; `path` is there no longer than that. A killed one's lock ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with path.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_at(file.fileno(), path):  # whoever had it before has removed it: a lock on nothing
-                continue
-            try:
-                yield
-            finally:
-                path.unlink()
-            return
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def flush_to_disk(path: Path) -> None:
-    """fsync of a file or folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

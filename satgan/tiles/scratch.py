@@ -16,7 +16,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from satgan.tiles.folder import UNFINISHED_SUFFIX, folder_errors_told
+from satgan.tiles.aside import UNFINISHED_SUFFIX
+from satgan.tiles.folder import folder_errors_told
 from satgan.tiles.manifest import Manifest
 from satgan.tiles.tile_set import TileSet
 

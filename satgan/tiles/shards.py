@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from satgan.errors import TilesError
 from satgan.randomness import Purpose, generator
-from satgan.tiles.folder import flush_to_disk
+from satgan.tiles.aside import flush_to_disk
 from satgan.tiles.inspect import DEFAULT_LIMITS, LIMITS, Limits, Rejection
 from satgan.tiles.manifest import MANIFEST_NAME, PIECES_PER_SHARD, Manifest, Shard, piece_tiles_for
 from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, write_places, write_table

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from satgan.errors import ConfigError, StoreMissing, StoreUnreachable
+from satgan.tiles.aside import written_aside
 from satgan.tiles.folder import (
     FolderStore,
     Listing,
@@ -20,7 +21,6 @@ from satgan.tiles.folder import (
     Taker,
     folder_errors_told,
     nobody,
-    written_aside,
 )
 from satgan.tiles.s3_errors import s3_errors_told
 from satgan.tiles.signed import SignedGets

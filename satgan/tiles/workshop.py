@@ -11,7 +11,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from satgan.errors import TilesError
-from satgan.tiles.folder import UNFINISHED_SUFFIX, flush_to_disk, folder_errors_told
+from satgan.tiles.aside import UNFINISHED_SUFFIX, flush_to_disk
+from satgan.tiles.folder import folder_errors_told
 from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.store import FolderStore, Store
 

@@ -21,7 +21,8 @@ from typing import Any
 
 from satgan.errors import Stopped, StoreError
 from satgan.judge.judgement import Judgement
-from satgan.tiles.folder import folder_errors_told, written_aside
+from satgan.tiles.aside import written_aside
+from satgan.tiles.folder import folder_errors_told
 from satgan.train.events import Events
 from satgan.train.run_folder import RunFolder
 from satgan.train.troubles import Troubles

@@ -45,6 +45,7 @@ class Noticeboard:
         self._newest: Progress | None = None
         self._said: list[str] = []
         self._stop = False
+        self._error: SatganError | None = None
 
     def pin(self, progress: Progress) -> None:
         """Worker 0 tells how far it is. A checkpoint's line is not lost behind the next one."""
@@ -69,9 +70,13 @@ class Noticeboard:
         """The driver wishes the run to save and stop."""
         self._stop = True
 
-    def stopping(self) -> bool:
-        """Whether it does."""
-        return self._stop
+    def end(self, error: SatganError) -> None:
+        """The run must end at once, without saving."""
+        self._error = error
+
+    def stopping(self) -> bool | SatganError:
+        """Whether the driver wishes the run to stop, or what it must end for."""
+        return self._error or self._stop
 
 
 class _Trainer(TorchTrainer):
@@ -99,7 +104,10 @@ def _stop_asker(board: Any) -> Callable[[], bool]:
             asked.append(board.stopping.remote())
         if not ray.wait(asked, timeout=0)[0]:
             return False
-        return bool(ray.get(asked.pop()))
+        answer: bool | SatganError = ray.get(asked.pop())
+        if isinstance(answer, SatganError):
+            raise answer
+        return answer
 
     return stop
 
@@ -115,13 +123,17 @@ def _reporter() -> Callable[[int, str, dict[str, float]], None]:
     return report
 
 
-def launch(config: Config, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr) -> Outcome:
+def launch(
+    config: Config, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr,
+    check: Callable[[], None] = lambda: None,
+) -> Outcome:  # fmt: skip
     """Trains on `train.workers` Ray Train workers, on the cluster that RAY_ADDRESS names or a local one.
 
     Args:
         config: as `start.prepare` gave it, with a number of workers from 1 to lanes.
         show: called in this process with the newest progress.
         say: called in this process with lines for the user.
+        check: raises what the run must end for at once, without saving.
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
@@ -138,7 +150,7 @@ def launch(config: Config, show: Callable[[Progress], None], say: Callable[[str]
             run_config=_run_config(config),
             torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
         )
-        with StopSignals() as signals, _watching(board, show, say, signals):
+        with StopSignals() as signals, _watching(board, show, say, check, signals):
             try:
                 result: Any = trainer.fit()
             except ray.train.WorkerGroupError as error:
@@ -196,9 +208,11 @@ def _check_reachable(address: str) -> None:
 
 @contextmanager
 def _watching(
-    board: Any, show: Callable[[Progress], None], say: Callable[[str], None], signals: StopSignals
-) -> Iterator[None]:
-    """Shows the newest progress and says what there is to say until the block ends, and passes the wish to stop on."""
+    board: Any, show: Callable[[Progress], None], say: Callable[[str], None], check: Callable[[], None],
+    signals: StopSignals,
+) -> Iterator[None]:  # fmt: skip
+    """Shows the newest progress and says what there is to say until the block ends, and passes the wish to stop, or
+    what `check` raises, on."""
     ended = threading.Event()
 
     def look() -> None:
@@ -206,6 +220,10 @@ def _watching(
             _show_newest(board, show, say)
             if signals.wished:
                 board.stop.remote()
+            try:
+                check()
+            except SatganError as error:
+                board.end.remote(error)
 
     watcher = threading.Thread(target=look, name="progress", daemon=True)
     watcher.start()

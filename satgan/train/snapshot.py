@@ -100,15 +100,14 @@ def write_snapshot(run: Store, pair: Pair, snapshot: Snapshot, averaged: Generat
         StoreError: the store does not take it.
     """
     key = f"{FOLDER}/{name_of(snapshot.step)}"
-    store = run.child(key)
     digests = {}
     for name, tensors in _files(pair, snapshot, averaged):
         raw = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
         digests[name] = hashlib.sha256(raw).hexdigest()
-        store.write(name, raw)
+        run.write(f"{key}/{name}", raw)
     text = json.dumps(snapshot.state | {"sha256": digests}, indent=2).encode()
-    store.write(STATE_NAME, text)
-    store.write(COMPLETE_NAME, hashlib.sha256(text).hexdigest().encode())
+    run.write(f"{key}/{STATE_NAME}", text)
+    run.write(f"{key}/{COMPLETE_NAME}", hashlib.sha256(text).hexdigest().encode())
     return key
 
 

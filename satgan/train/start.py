@@ -14,8 +14,10 @@ from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.store import FolderStore, open_store
 from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.train.checkpoint import complete_steps
+from satgan.train.lease import Lease
 from satgan.train.loop import Outcome, finished_outcome, train_loop
 from satgan.train.progress import Progress
+from satgan.train.recovery import newest_whole
 from satgan.train.run_folder import CONFIG_NAME, RunFolder, check_same_run
 from satgan.train.stop import StopSignals
 from satgan.train.watch import Watch, say_on_stderr
@@ -54,9 +56,12 @@ def prepare(config: Config, say: Callable[[str], None]) -> tuple[Config, int]:
         if steps and resumed is None:
             found = f"{folder.url} has checkpoints but no {CONFIG_NAME}"
             raise CheckpointError(found, f"restore {CONFIG_NAME}, or start under another --name")
+        step = steps[-1] if steps else 0
+        if step >= config.train.steps:  # it would be called complete: is it?
+            step, _ = newest_whole(folder.store)
     finally:
         folder.close()
-    return resumed or config, steps[-1] if steps else 0
+    return resumed or config, step
 
 
 def start(config: Config, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr) -> Outcome:
@@ -69,16 +74,24 @@ def start(config: Config, show: Callable[[Progress], None], say: Callable[[str],
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
+        RunTaken: another process trains it.
+        RunLost: another process has taken it over.
     """
-    if config.train.workers == 0:
+    place = f"{config.train.store.rstrip('/')}/{config.train.name}"
+    with Lease(place, say) as lease:
+        if config.train.workers:
+            from satgan.train.ray_job import launch
+
+            return launch(config, show, say, lease.check)
         with StopSignals() as signals:
-            watch = Watch(show, checkpoint=lambda step, url, numbers: None, stop=lambda: signals.wished, say=say)
-            outcome = train_loop(config, watch)
+
+            def stop() -> bool:
+                lease.check()
+                return signals.wished
+
+            outcome = train_loop(config, Watch(show, checkpoint=lambda *told: None, stop=stop, say=say))
         assert outcome is not None
         return outcome
-    from satgan.train.ray_job import launch
-
-    return launch(config, show, say)
 
 
 def finished(config: Config) -> Outcome:

@@ -47,6 +47,8 @@ class Exchange(NamedTuple):
 Fault = Callable[[Exchange], None]
 Choose = Callable[[str, str], Fault | None]
 """From key and range of a GET (`bytes=0-99`, or nothing) to what goes wrong with it."""
+Block = Callable[[str, str], Fault | None]
+"""From method and key of any request to what becomes of it instead of reaching the server."""
 
 
 class FaultProxy:
@@ -55,12 +57,18 @@ class FaultProxy:
     Attributes:
         url: for AWS_ENDPOINT_URL.
         choose: decides which GETs go wrong; may be replaced at any time.
+        choose_write: the same for PUTs, of which the server behind knows nothing wrong.
+        block: decides which requests do not reach the server at all; may be replaced at any time.
+        ignored_headers: in lower case; they do not reach it.
         asked: (key, range) of every GET so far, in order.
         failures: exceptions that a request raised here: mistakes of the test.
     """
 
     def __init__(self, upstream: str) -> None:
         self.choose: Choose = lambda key, asked: None
+        self.choose_write: Choose = lambda key, asked: None
+        self.block: Block = lambda method, key: None
+        self.ignored_headers: tuple[str, ...] = ()
         self.asked: list[tuple[str, str]] = []
         self.failures: list[BaseException | None] = []
         self.ended = threading.Event()
@@ -103,10 +111,16 @@ class FaultProxy:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """One request, in a thread of its own."""
         key, asked = urlsplit(request.path).path, request.headers.get("Range", "")
-        fault = None
+        fault = self.block(request.command, key)
+        if fault:
+            request.rfile.read(int(request.headers.get("Content-Length", 0)))
+            fault(Exchange(request, 0, [], b"", self.ended))
+            return
         if request.command == "GET":
             self.asked.append((key, asked))
             fault = self.choose(key, asked)
+        elif request.command == "PUT":
+            fault = self.choose_write(key, asked)
         exchange = self._ask(request)
         (fault or Exchange.send)(exchange)
 
@@ -114,7 +128,10 @@ class FaultProxy:
         sent = request.rfile.read(int(request.headers.get("Content-Length", 0)))
         upstream = http.client.HTTPConnection(self._upstream, timeout=STALL_SECONDS)
         try:
-            upstream.request(request.command, request.path, sent or None, dict(request.headers))
+            headers_sent = {
+                name: value for name, value in request.headers.items() if name.lower() not in self.ignored_headers
+            }
+            upstream.request(request.command, request.path, sent or None, headers_sent)
             answer = upstream.getresponse()
             body = answer.read()
         finally:
@@ -181,6 +198,11 @@ def stalled_after(count: int) -> Fault:
         exchange.ended.wait(STALL_SECONDS)
 
     return act
+
+
+def dropped(exchange: Exchange) -> None:
+    """The connection is closed without an answer."""
+    exchange.request.close_connection = True
 
 
 def silent(exchange: Exchange) -> None:

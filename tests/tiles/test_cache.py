@@ -16,8 +16,8 @@ import torch
 
 from satgan.errors import ConfigError, StoreError
 from satgan.tiles import manifest as manifest_module
+from satgan.tiles.aside import UNFINISHED_SUFFIX
 from satgan.tiles.cache import ENVIRONMENT_NAME, CacheKind, Room, choose_cache, open_cache
-from satgan.tiles.folder import UNFINISHED_SUFFIX
 from satgan.tiles.scratch import ScratchTiles
 from satgan.tiles.shards import pack
 from satgan.tiles.stream import TileStream

@@ -16,7 +16,8 @@ from pyarrow import parquet
 from satgan.errors import CorruptData, StoreFull, StoreMissing, TilesError
 from satgan.tiles import manifest as manifest_module
 from satgan.tiles import shards, spool
-from satgan.tiles.folder import UNFINISHED_SUFFIX, Taker
+from satgan.tiles.aside import UNFINISHED_SUFFIX
+from satgan.tiles.folder import Taker
 from satgan.tiles.inspect import Rejection
 from satgan.tiles.shards import NamedTile, PackReport, TileSet, open_tile_set, pack, packed_once
 from satgan.tiles.store import open_store

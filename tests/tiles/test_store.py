@@ -24,7 +24,7 @@ from satgan.errors import (
 )
 from satgan.tiles import signed
 from satgan.tiles import store as store_module
-from satgan.tiles.folder import UNFINISHED_SUFFIX, written_aside
+from satgan.tiles.aside import UNFINISHED_SUFFIX, written_aside
 from satgan.tiles.store import FolderStore, Patience, Store, open_store
 
 BODY = bytes(range(256)) * 40

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from satgan.errors import CorruptData
-from satgan.tiles.folder import UNFINISHED_SUFFIX
+from satgan.tiles.aside import UNFINISHED_SUFFIX
 from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.loop import train_loop

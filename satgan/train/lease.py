@@ -1,0 +1,146 @@
+"""One driver per run: `lease.json` in the run's folder, taken and renewed by conditional writes.
+
+A driver that dies without giving it back leaves it behind. Its process is looked up where that is possible, and the
+lease is taken over at once when it is gone; else it is taken over when it was seen unrenewed for its lifetime, by the
+clock of the one who looks. A store that cannot be reached does not end a run; a lease that somebody else holds does.
+Where a bucket's server heeds no conditions two drivers that start within a moment may both begin: then the one whose
+lease was overwritten finds that out at its next renewal, and ends.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from types import TracebackType
+from uuid import uuid4
+
+from satgan.errors import RunLost, RunTaken, StoreError, StoreMissing
+from satgan.tiles.store import Patience, open_store
+from satgan.train.holder import Holder
+from satgan.train.troubles import Troubles
+
+LEASE_NAME = "lease.json"
+LIFETIME_SECONDS = 30.0
+RENEW_SECONDS = 10.0
+LOOK_SECONDS = 1.0
+PATIENCE = Patience(connect_timeout_seconds=5, read_timeout_seconds=5, attempts=1)
+"""An attempt to renew must end long before the lifetime does."""
+
+
+class Lease:
+    """The right to write into a run, for the time of a `with` block; a thread renews it.
+
+    Args:
+        url: of the run's folder.
+        say: takes lines for the user.
+
+    Raises:
+        RunTaken: on entering: another driver holds it.
+        StoreError: on entering: it cannot be taken.
+    """
+
+    def __init__(self, url: str, say: Callable[[str], None]) -> None:
+        self._url, self._say = url, say
+        self._run = open_store(url, patience=PATIENCE)
+        self._mine = Holder.myself(uuid4().hex, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        self._lost: RunLost | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_renewing, name="lease", daemon=True)
+
+    def check(self) -> None:
+        """Nothing while the lease is held.
+
+        Raises:
+            RunLost: it is not any more.
+        """
+        if self._lost is not None:
+            raise self._lost
+
+    def __enter__(self) -> "Lease":
+        while not self._take(self._free()):
+            pass  # somebody was faster: see who
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        with suppress(StoreError):  # then it runs out
+            found = self._read()
+            if found is not None and self._is_mine(found):
+                self._run.delete(LEASE_NAME)
+
+    def _free(self) -> bytes | None:
+        """Waits until the lease is free; what is there, left behind by somebody who is gone, or None.
+
+        Raises:
+            RunTaken: it is renewed, or its holder's process lives here.
+        """
+        seen, since, told = self._read(), time.monotonic(), False
+        while seen is not None and time.monotonic() < since + LIFETIME_SECONDS:
+            holder = Holder.read(seen)
+            lives = holder.lives() if holder else None
+            if lives is False:
+                return seen
+            if lives:
+                raise self._taken(holder)
+            if not told:
+                told = True
+                who = holder.text() if holder else "somebody"
+                self._say(
+                    f"{self._url} is held by {who}; whether it still runs cannot be seen from here, so its lease is "
+                    f"watched for {LIFETIME_SECONDS:.0f} s …"
+                )
+            time.sleep(LOOK_SECONDS)
+            before, seen = seen, self._read()
+            if seen is not None and seen != before:
+                raise self._taken(Holder.read(seen))
+        return seen
+
+    def _take(self, left: bytes | None) -> bool:
+        """Takes the lease in place of what was left behind; False where somebody was faster."""
+        self._run.swap(LEASE_NAME, left, self._mine.as_bytes())
+        # Read back: an answer may have been lost on the way, and not every server heeds conditions.
+        return self._read() == self._mine.as_bytes()
+
+    def _keep_renewing(self) -> None:
+        troubles = Troubles(self._say)
+        while self._lost is None and not self._ended.wait(RENEW_SECONDS):
+            with troubles.borne("the run's lease was not renewed", "that is tried again, the run goes on"):
+                self._renew()
+
+    def _renew(self) -> None:
+        found = self._read()
+        if found is None or not self._is_mine(found):
+            self._lost = self._gone(found)
+            return
+        renewed = self._mine._replace(renewals=self._mine.renewals + 1)
+        if self._run.swap(LEASE_NAME, found, renewed.as_bytes()):
+            self._mine = renewed
+
+    def _read(self) -> bytes | None:
+        try:
+            return self._run.read(LEASE_NAME)
+        except StoreMissing:
+            return None
+
+    def _is_mine(self, found: bytes) -> bool:
+        holder = Holder.read(found)
+        return holder is not None and holder.token == self._mine.token
+
+    def _taken(self, holder: Holder | None) -> RunTaken:
+        who = holder.text() if holder else "somebody whose lease.json cannot be read"
+        remedy = "wait until it ends, stop it there (Ctrl-C or SIGTERM), or train under another --name"
+        return RunTaken(f"{self._url} is being trained by {who}", remedy)
+
+    def _gone(self, found: bytes | None) -> RunLost:
+        holder = Holder.read(found) if found is not None else None
+        who = f"{holder.text()} has taken it over" if holder else f"its {LEASE_NAME} is gone"
+        return RunLost(
+            f"{self._url} is not this process's any more: {who}; this process had not renewed its lease for "
+            f"{LIFETIME_SECONDS:.0f} s or more (the store or the process stood still)",
+            "nothing is lost: let the other one go on; or stop it and give the same command again",
+        )

@@ -1,0 +1,167 @@
+"""One driver per run: the second is refused, one that died is followed at once or after its lease ran out."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from satgan.errors import RunLost, RunTaken
+from satgan.tiles.store import open_store
+from satgan.train import lease as lease_module
+from satgan.train.holder import Holder
+from satgan.train.lease import LEASE_NAME, Lease
+from satgan.train.start import prepare, start
+from tests.tiles.fault_proxy import dropped, fault_proxy
+from tests.train.conftest import MakeConfig, after_steps
+
+PATIENCE_SECONDS = 60.0
+HOLD = """
+import sys, time
+from satgan.train.lease import Lease
+with Lease(sys.argv[1], print):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("LIFETIME_SECONDS", 1.0), ("RENEW_SECONDS", 0.1), ("LOOK_SECONDS", 0.05)):
+        monkeypatch.setattr(lease_module, name, seconds)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From then on this process is on another machine than the leases it finds."""
+    return lambda: monkeypatch.setattr("satgan.train.holder._machine", lambda: "another")
+
+
+def wait_until(what: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not what():
+        assert time.monotonic() < end, "in vain"
+        time.sleep(0.02)
+
+
+def test_a_second_driver_is_refused_and_the_lease_is_given_back(place: str) -> None:
+    said: list[str] = []
+    with Lease(place, said.append):
+        holder = Holder.read(open_store(place).read(LEASE_NAME))
+        assert holder
+        with (
+            pytest.raises(RunTaken, match=rf"process {holder.pid} on {holder.host} since 20") as told,
+            Lease(place, print),
+        ):
+            pass
+        assert "another --name" in told.value.remedy
+        wait_until(lambda: Holder.read(open_store(place).read(LEASE_NAME)).renewals > 1)  # type: ignore[union-attr]
+    assert open_store(place).list() == []
+    with Lease(place, said.append):
+        pass
+    assert said == []
+
+
+def test_from_another_machine_a_renewed_lease_is_refused_too(place: str, elsewhere: Callable[[], None]) -> None:
+    said: list[str] = []
+    with Lease(place, print):
+        elsewhere()
+        with pytest.raises(RunTaken, match="is being trained by process"), Lease(place, said.append):
+            pass
+    assert len(said) == 1
+    assert "watched for 1 s" in said[0]
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_killed_driver_is_followed(place: str, elsewhere: Callable[[], None], is_here: bool) -> None:
+    """At once where its process can be seen to be gone, else after the lifetime."""
+    child = subprocess.Popen([sys.executable, "-c", HOLD, place], stdout=subprocess.PIPE, text=True)
+    assert child.stdout
+    assert child.stdout.readline() == "held\n"
+    child.kill()
+    child.communicate()
+    said: list[str] = []
+    if not is_here:
+        elsewhere()
+    begun = time.monotonic()
+    with Lease(place, said.append):
+        assert (time.monotonic() - begun >= 1.0) or is_here
+        mine = Holder.read(open_store(place).read(LEASE_NAME))
+        assert mine
+        assert mine.pid != child.pid
+    assert len(said) == (0 if is_here else 1)
+
+
+def test_a_number_that_was_given_again_is_another_process() -> None:
+    mine = Holder.myself("token", "now")
+    assert mine.lives()
+    assert mine._replace(started="1").lives() is False
+    assert mine._replace(machine="another").lives() is None
+    assert Holder.read(mine.as_bytes()) == mine
+    assert Holder.read(b"[1]") is None
+
+
+@pytest.mark.parametrize("left", [b"{}", b"\x00"])
+def test_a_lease_that_cannot_be_read_runs_out(place: str, left: bytes) -> None:
+    open_store(place).write(LEASE_NAME, left)
+    with Lease(place, lambda text: None):
+        assert Holder.read(open_store(place).read(LEASE_NAME))
+
+
+def test_a_driver_whose_run_was_taken_over_ends_without_saving(
+    make_config: MakeConfig, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _ = prepare(make_config(train={"store": place, "steps": 5000, "checkpoint_steps": 5000}), print)
+    third = after_steps(monkeypatch, 3)
+    run = open_store(f"{place}/run")
+
+    def take_over(progress: object) -> None:
+        if third.is_set():
+            other = Holder.myself("other", "now")._replace(host="elsewhere")
+            run.write(LEASE_NAME, other.as_bytes())
+
+    with pytest.raises(RunLost, match=r"process .* on elsewhere since now has taken it over"):
+        start(config, take_over)
+    keys = [key for key, _ in run.list()]
+    assert not [key for key in keys if key.startswith("checkpoints/")]
+    assert json.loads(run.read(LEASE_NAME))["token"] == "other"
+    assert b"has taken it over" in run.read("journal.jsonl")
+
+
+def test_a_store_that_is_away_ends_nothing(s3: str, s3_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For longer than the lifetime; it is told once, and once that it is over."""
+    said: list[str] = []
+    with fault_proxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        with Lease(s3_prefix, said.append) as lease:
+            proxy.block = lambda command, key: dropped
+            wait_until(lambda: said)
+            time.sleep(1.1)
+            lease.check()
+            proxy.block = lambda command, key: None
+            wait_until(lambda: len(said) == 2)
+            lease.check()
+        assert open_store(s3_prefix).list() == []
+    assert "the run's lease was not renewed: could not" in said[0]
+    assert said[1] == "over: the run's lease was not renewed"
+
+
+def test_a_server_that_heeds_no_conditions_lets_one_go_on(
+    s3: str, s3_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two find no lease, and both write theirs: the first finds the other's when it renews."""
+    with fault_proxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        proxy.ignored_headers = ("if-none-match", "if-match")
+        first, second = Lease(s3_prefix, print), Lease(s3_prefix, print)
+        with first:
+            monkeypatch.setattr(second, "_free", lambda: None)
+            monkeypatch.setattr(second._run, "swap", lambda key, expected, data: second._run.write(key, data))
+            with second:
+                wait_until(lambda: first._lost)
+                second.check()
+                with pytest.raises(RunLost):
+                    first.check()

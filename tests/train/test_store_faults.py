@@ -1,0 +1,199 @@
+"""Whatever befalls the store: a run goes on while a checkpoint stands, says so, and ends with its own bits."""
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from satgan.config import Config
+from satgan.errors import StoreUnreachable
+from satgan.gan.pair import Pair
+from satgan.gan.step import train_step
+from satgan.tiles.store import open_store
+from satgan.train.checkpoint import complete_steps
+from satgan.train.keeper import NOT_WRITTEN
+from satgan.train.loop import Outcome, train_loop
+from satgan.train.watch import Watch
+from tests.tiles.fault_proxy import Fault, FaultProxy, dropped, fault_proxy, late, refused
+from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
+
+PATIENCE_SECONDS = 60.0
+STEPS = {"steps": 25, "keep_checkpoints": 9}
+WRITES = ("PUT", "POST", "DELETE")
+
+
+@pytest.fixture
+def proxy(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """Between runs and the S3 server."""
+    monkeypatch.setattr("satgan.tiles.store.FIRST_PAUSE_SECONDS", 0.01)
+    with fault_proxy(os.environ["AWS_ENDPOINT_URL"]) as between:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", between.url)
+        yield between
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """With room for some checkpoints, but soon full."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small disk takes root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def at_steps(monkeypatch: pytest.MonkeyPatch, actions: dict[int, Callable[[], object]]) -> None:
+    """Before those steps of the next run, these things happen."""
+    taken = count(1)
+
+    def stepped(pair: Pair) -> dict[str, float]:
+        actions.get(next(taken), lambda: None)()
+        return train_step(pair)
+
+    monkeypatch.setattr("satgan.train.loop.train_step", stepped)
+
+
+def through(
+    config: Config, monkeypatch: pytest.MonkeyPatch, begin: Callable[[], object], end: Callable[[], object]
+) -> tuple[Outcome, list[str]]:
+    """A run with a trouble that comes after step 6, when the checkpoint of step 5 stands, and goes after step 16; the
+    steps wait until that of step 10 has failed, and after the trouble until one is written again."""
+    said: list[str] = []
+    failed, over = threading.Event(), threading.Event()
+    store = open_store(f"{config.train.store}/run")
+
+    def say(text: str) -> None:
+        said.append(text)
+        if NOT_WRITTEN in text:
+            (over if text.startswith("over: ") else failed).set()
+
+    actions = {
+        6: lambda: wait_until(lambda: complete_steps(store)), 7: begin,
+        12: lambda: wait_until(failed.is_set), 17: end, 18: lambda: wait_until(over.is_set),
+    }  # fmt: skip
+    at_steps(monkeypatch, actions)
+    outcome = train_loop(config, Watch(progress=lambda progress: None, checkpoint=lambda *told: None, say=say))
+    assert outcome
+    return outcome, said
+
+
+def wait_until(what: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not what():
+        assert time.monotonic() < end, "in vain"
+        time.sleep(0.02)
+
+
+def brought(url: str, folder: Path) -> str:
+    """A run brought from a bucket into a folder."""
+    store = open_store(url)
+    for key, _ in store.list():
+        store.download(key, folder / key)
+    return str(folder)
+
+
+def check_weathered(alone: Outcome, weathered: str, said: list[str], why: str) -> None:
+    """What both kinds of store have in common."""
+    assert journal_numbers(weathered) == journal_numbers(alone.run)
+    for step in (5, 15, 25):
+        name = f"checkpoints/step-{step:08d}"
+        assert weights_of(f"{weathered}/{name}") == weights_of(f"{alone.run}/{name}")
+    assert not Path(weathered, "checkpoints", "step-00000010").exists()
+    entries = [json.loads(line) for line in Path(weathered, "journal.jsonl").read_text().splitlines()]
+    told = next(entry for entry in entries if entry.get("event") == "checkpoint_failed")
+    assert (told["step"], told["stands"]) == (10, 5)
+    assert why in told["found"]
+    assert told["remedy"]
+    (line,) = [text for text in said if text.startswith(NOT_WRITTEN)]
+    assert "that after step 5 stands" in line
+    assert said.count(f"over: {NOT_WRITTEN}") == 1
+
+
+@pytest.mark.usefixtures("short_limit")
+@pytest.mark.parametrize(
+    ("fault", "methods", "why"),
+    [
+        (dropped, ("GET", "HEAD", *WRITES), "onnection"),
+        (refused(403, "AccessDenied"), WRITES, "AccessDenied"),
+        (refused(507, "InsufficientStorage"), WRITES, "InsufficientStorage"),
+    ],
+    ids=["gone", "forbidden", "full"],
+)
+def test_a_bucket_that_fails_for_a_while_ends_nothing(
+    make_config: MakeConfig, s3_prefix: str, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    fault: Fault, methods: tuple[str, ...], why: str,
+) -> None:  # fmt: skip
+    """While it lasts nothing stands still for longer than an attempt takes; the limit is for other cases."""
+    alone = run(make_config(train=STEPS | {"name": "alone"}))
+    monkeypatch.setattr("satgan.train.writer.LIMIT_SECONDS", 0.0)
+
+    def begin() -> None:
+        proxy.block = lambda method, key: fault if method in methods else None
+
+    def end() -> None:
+        proxy.block = lambda method, key: None
+        monkeypatch.setattr("satgan.train.writer.LIMIT_SECONDS", PATIENCE_SECONDS)
+
+    outcome, said = through(make_config(train=STEPS | {"store": s3_prefix}), monkeypatch, begin, end)
+    check_weathered(alone, brought(outcome.run, tmp_path / "weathered"), said, why)
+
+
+@pytest.mark.usefixtures("short_limit")
+def test_a_disk_that_is_full_for_a_while_ends_nothing(
+    make_config: MakeConfig, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a line of the journal is lost."""
+    alone = run(make_config(train=STEPS | {"name": "alone", "log_steps": 1}))
+    filler = small_disk / "filler"
+
+    def begin() -> None:
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+
+    config = make_config(train=STEPS | {"store": str(small_disk), "log_steps": 1})
+    outcome, said = through(config, monkeypatch, begin, filler.unlink)
+    check_weathered(alone, outcome.run, said, "No space left")
+    assert [text for text in said if text.startswith("the journal was not written")]
+
+
+@pytest.mark.usefixtures("short_limit")
+def test_at_the_end_it_is_tried_for_a_limited_time(
+    make_config: MakeConfig, s3_prefix: str, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the store's error ends the run, and the same command goes on from the checkpoint that stands."""
+    alone = run(make_config(train=STEPS | {"name": "alone"}))
+    config = make_config(train=STEPS | {"store": s3_prefix})
+    store = open_store(f"{s3_prefix}/run")
+
+    def begin() -> None:
+        wait_until(lambda: complete_steps(store))
+        proxy.block = lambda method, key: dropped if method in WRITES else None
+
+    at_steps(monkeypatch, {7: begin})
+    with pytest.raises(StoreUnreachable, match="could not write"):
+        run(config)
+    proxy.block = lambda method, key: None
+    assert complete_steps(store) == [5]
+    again = brought(run(config).run, tmp_path / "again")
+    assert weights_of(f"{again}/checkpoints/step-00000025") == weights_of(alone.checkpoint)
+    assert journal_numbers(again) == journal_numbers(alone.run)
+
+
+def test_a_slow_bucket_holds_checkpoints_back_and_loses_none(
+    make_config: MakeConfig, s3_prefix: str, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    alone = run(make_config(train={"name": "alone"}))
+    proxy.choose_write = lambda key, asked: late(0.1)
+    outcome = run(make_config(train={"store": s3_prefix}))
+    assert complete_steps(open_store(outcome.run)) == [5, 10, 12]
+    slow = brought(outcome.run, tmp_path / "slow")
+    assert weights_of(f"{slow}/checkpoints/step-00000012") == weights_of(alone.checkpoint)
