@@ -179,6 +179,17 @@ def _judge(words: Sequence[str]) -> None:
     judge(words)
 
 
+def _runs(name: str) -> Callable[[Sequence[str]], None]:
+    """A verb of `satgan.runs_verbs`, imported when it is called."""
+
+    def run(words: Sequence[str]) -> None:
+        import satgan.runs_verbs as verbs
+
+        getattr(verbs, name)(words)
+
+    return run
+
+
 def _tiles(name: str) -> Callable[[Sequence[str]], None]:
     """A verb of `satgan.tiles_verbs`, imported when it is called."""
 
@@ -199,6 +210,10 @@ TILES_VERBS = {
 VERBS = {
     "describe": Verb("layers, parameters, FLOPs and memory of a preset's networks", _describe),
     "train": Verb("train, or resume; without --tiles on embedded NASA Blue Marble imagery", _train),
+    "runs": Verb("list the runs of a store: state, step, best score, age, size", _runs("runs")),
+    "prune": Verb(
+        "show, then remove, checkpoints that are neither newest nor best, unfinished or corrupt", _runs("prune")
+    ),
     "sample": Verb("draw new tiles from a checkpoint", _sample),
     "judge": Verb("score tiles or a checkpoint against real tiles", _judge),
 }

@@ -48,12 +48,23 @@ def test_help_needs_no_heavy_imports() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.endswith("[]\n")
-    for verb in ("train", "sample", "describe", "tiles cut", "tiles pack", "tiles inspect", "tiles show"):
+    for verb in (
+        "train",
+        "sample",
+        "describe",
+        "runs",
+        "prune",
+        "tiles cut",
+        "tiles pack",
+        "tiles inspect",
+        "tiles show",
+    ):
         assert f"  {verb} " in told
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "sample", "describe", "tiles", "tiles cut", "tiles pack", "tiles inspect", "tiles show"]
+    "verb",
+    ["train", "sample", "describe", "runs", "prune", "tiles", "tiles cut", "tiles pack", "tiles inspect", "tiles show"],
 )
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with suppress(SystemExit):  # argparse's own way of ending

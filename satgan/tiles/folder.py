@@ -101,8 +101,12 @@ class Store(ABC):
         """When the object was last written, by the store's clock [seconds since 1970]."""
 
     @abstractmethod
+    def unfinished(self) -> Listing:
+        """(name, bytes) of what is being written, or was when its writer was killed; `list` does not show it."""
+
+    @abstractmethod
     def sweep(self) -> int:
-        """Remove what killed writers left unfinished, where nobody writes any more; returns its bytes."""
+        """Remove what is unfinished, where nobody writes any more, and empty folders; returns its bytes."""
 
     @abstractmethod
     def child(self, name: str) -> "Store":
@@ -205,16 +209,20 @@ class FolderStore(Store):
         with folder_errors_told(f"look up {key}", self.url):
             return self._path(key).stat().st_mtime
 
+    def unfinished(self) -> Listing:
+        with folder_errors_told("list unfinished files", self.url):
+            found = (path for path in self.folder.rglob(f".*{UNFINISHED_SUFFIX}") if path.is_file())
+            return sorted((path.relative_to(self.folder).as_posix(), path.stat().st_size) for path in found)
+
     def sweep(self) -> int:
+        left = self.unfinished()
         with folder_errors_told("remove unfinished files", self.url):
-            left = [path for path in self.folder.rglob(f".*{UNFINISHED_SUFFIX}") if path.is_file()]
-            swept_bytes = sum(path.stat().st_size for path in left)
-            for path in left:
-                path.unlink(missing_ok=True)
+            for name, _ in left:
+                (self.folder / name).unlink(missing_ok=True)
             for path in sorted((path for path in self.folder.rglob("*") if path.is_dir()), reverse=True):
                 if not any(path.iterdir()):
                     path.rmdir()
-            return swept_bytes
+        return sum(size for _, size in left)
 
     def child(self, name: str) -> Store:
         return FolderStore(self._path(name))

@@ -1,0 +1,140 @@
+"""`satgan runs` tells what lies in a store, `satgan prune` removes from it what nobody wants, and nothing else."""
+
+import json
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from satgan.__main__ import main
+from satgan.config import Config
+from satgan.errors import Diverged, SatganError, Stopped
+from satgan.tiles.aside import UNFINISHED_SUFFIX
+from satgan.tiles.store import Store, open_store
+from satgan.train.lease import Lease
+from satgan.train.loop import train_loop
+from satgan.train.retention import wanted
+from satgan.train.watch import Watch
+from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
+
+__all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
+
+Verb = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def satgan(capsys: pytest.CaptureFixture[str]) -> Verb:
+    def call(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main(words)
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def ended_after(steps: int, config: Config, error: SatganError | None) -> None:
+    """A run that is stopped, or fails, after so many steps."""
+    taken = count(1)
+
+    def stop() -> bool:
+        is_time = next(taken) == steps
+        if error and is_time:
+            raise error
+        return is_time
+
+    with pytest.raises(type(error) if error else Stopped):
+        train_loop(config, Watch(progress=lambda progress: None, checkpoint=lambda *told: None, stop=stop))
+
+
+def rewritten(store: Store, key: str, old: str, new: str) -> None:
+    text = store.read(key).decode()
+    assert old in text
+    store.write(key, text.replace(old, new).encode())
+
+
+def test_runs_are_listed_with_their_states(
+    satgan: Verb, make_config: MakeConfig, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"store": place, "checkpoint_steps": 4}
+    run(make_config(train=small | {"name": "complete", "steps": 4}))
+    ended_after(1, make_config(train=small | {"name": "stopped"}), None)
+    ended_after(5, make_config(train=small | {"name": "failed"}), Diverged("real_loss = nan", "lower rates"))
+    store = open_store(place)
+    for key in ("config.yaml", "checkpoints/step-00000001/COMPLETE"):
+        store.write(f"broken/{key}", store.read(f"stopped/{key}"))
+    lines = store.read("stopped/journal.jsonl").decode().splitlines(keepends=True)
+    store.write("broken/journal.jsonl", "".join(line for line in lines if '"stop"' not in line).encode())
+    store.write("complete/best.json", b'{"step": 4, "score": 3.5}')
+    store.write("tiles/set/manifest.json", b"{}")
+    status, out, _ = satgan("runs", place, "--json")
+    found = {entry["name"]: entry for entry in json.loads(out)}
+    assert status == 0
+    told = {name: (one["state"], one["step"], one["steps"], one["checkpoints"]) for name, one in found.items()}
+    assert told == {
+        "broken": ("broken off", 1, 12, 1), "complete": ("complete", 4, 4, 1), "failed": ("failed", 4, 12, 1),
+        "stopped": ("stopped", 1, 12, 1),
+    }  # fmt: skip
+    assert (found["complete"]["score"], found["complete"]["best_step"], found["failed"]["score"]) == (3.5, 4, None)
+    assert found["complete"]["bytes"] == sum(size for _, size in store.child("complete").list())
+    assert 0 <= found["complete"]["age_seconds"] < 60
+    with Lease(f"{place}/stopped", print):
+        assert json.loads(satgan("runs", f"{place}/stopped", "--json")[1])[0]["state"] == "running"
+        monkeypatch.setattr("satgan.train.holder._machine", lambda: "another")
+        assert json.loads(satgan("runs", f"{place}/stopped", "--json")[1])[0]["state"] == "running"
+    status, out, _ = satgan("runs", place)
+    assert [line.split()[0] for line in out.splitlines()] == ["run", "broken", "complete", "failed", "stopped"]
+    assert "3.50 after 4" in out
+
+
+def test_prune_shows_and_removes_what_nobody_wants(satgan: Verb, make_config: MakeConfig, place: str) -> None:
+    """Of the checkpoints after steps 3, 6, 9 and 12 the newest and the best stay."""
+    outcome = run(make_config(train={"store": place, "checkpoint_steps": 3, "keep_checkpoints": 9}))
+    store = open_store(outcome.run)
+    assert satgan("prune", place)[:2] == (0, "0 to remove, 0.0 MB\n")
+    rewritten(store, "config.yaml", "keep_checkpoints: 9", "keep_checkpoints: 1")
+    judged = [{"step": step, "event": "judged", "tiles": 24, "score": score} for step, score in ((3, 5.0), (6, 2.0))]
+    lines = "".join(json.dumps(entry) + "\n" for entry in judged).encode()
+    store.write("journal.jsonl", store.read("journal.jsonl") + lines)
+    unwanted = ["checkpoints/step-00000003", "checkpoints/step-00000009"]
+    for folder in ("checkpoints/step-00000011", "checkpoints/corrupt-step-00000010-x"):
+        store.write(f"{folder}/state.json", b"{}")
+        unwanted.append(folder)
+    if not place.startswith("s3://"):
+        (Path(outcome.run) / f".x.1234{UNFINISHED_SUFFIX}").write_bytes(b"half")
+    before = store.list()
+    lost = [key for key, _ in before if key.startswith(tuple(f"{folder}/" for folder in unwanted))]
+    status, out, _ = satgan("prune", outcome.run)
+    assert status == 0
+    assert all(f"{outcome.run}/{folder}  " in out for folder in unwanted)
+    assert "--yes removes it" in out
+    assert store.list() == before
+    with Lease(outcome.run, print):
+        status, out, err = satgan("prune", place, "--yes")
+        assert (status, out) == (0, "0 to remove, 0.0 MB\n")
+        assert "is running: it is left alone" in err
+    assert store.list() == before
+    status, out, _ = satgan("prune", place, "--yes", "--json")
+    told = json.loads(out)
+    assert told["removed"]
+    assert {entry["key"] for entry in told["found"] if entry["key"]} == set(unwanted)
+    assert store.list() == [file for file in before if file[0] not in lost]
+    assert store.unfinished() == []
+    assert satgan("prune", place)[:2] == (0, "0 to remove, 0.0 MB\n")
+
+
+@pytest.mark.parametrize("verb", ["runs", "prune"])
+def test_a_place_without_runs_is_refused(satgan: Verb, verb: str, tmp_path: Path) -> None:
+    status, _, err = satgan(verb, str(tmp_path))
+    assert status == 2
+    assert "no run in" in err
+    assert satgan(verb, str(tmp_path / "nowhere"))[0] == 2
+
+
+def test_the_newest_and_the_best_are_wanted() -> None:
+    steps, scores = [1, 2, 3, 4, 5, 6], {1: 2.0, 2: 1.0, 3: 2.0, 4: 3.0, 9: 0.5}
+    assert wanted(steps, scores, 1, 1) == {6, 2}
+    assert wanted(steps, scores, 2, 2) == {5, 6, 2, 1}
+    assert wanted(steps, {}, 2, 2) == {5, 6}
+    assert wanted([2], scores, 3, 1) == {2}
+    assert wanted([], scores, 3, 1) == set()
