@@ -23,6 +23,8 @@ SMALL = (
     "--train.checkpoint-seconds", "0", "--train.film-steps", "2",
 )  # fmt: skip
 
+VERBS = ("train", "sample", "describe", "runs", "prune", "tiles cut", "tiles pack", "tiles inspect", "tiles show")
+
 
 @pytest.fixture
 def satgan(capsys: pytest.CaptureFixture[str]) -> Satgan:
@@ -62,10 +64,7 @@ def test_help_needs_no_heavy_imports() -> None:
         assert f"  {verb} " in told
 
 
-@pytest.mark.parametrize(
-    "verb",
-    ["train", "sample", "describe", "runs", "prune", "tiles", "tiles cut", "tiles pack", "tiles inspect", "tiles show"],
-)
+@pytest.mark.parametrize("verb", [*VERBS, "tiles"])
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with suppress(SystemExit):  # argparse's own way of ending
         assert main([*verb.split(), "--help"]) == 0

@@ -24,8 +24,8 @@ LEASE_NAME = "lease.json"
 LIFETIME_SECONDS = 30.0
 RENEW_SECONDS = 10.0
 LOOK_SECONDS = 1.0
-PATIENCE = Patience(connect_timeout_seconds=5, read_timeout_seconds=5, attempts=1)
-"""An attempt to renew must end long before the lifetime does."""
+TAKING, RENEWING = Patience(attempts=3), Patience(connect_timeout_seconds=5, read_timeout_seconds=5, attempts=1)
+"""With a bucket. An attempt to renew must end long before the lifetime does."""
 
 
 class Lease:
@@ -42,7 +42,7 @@ class Lease:
 
     def __init__(self, url: str, say: Callable[[str], None]) -> None:
         self._url, self._say = url, say
-        self._run = open_store(url, patience=PATIENCE)
+        self._run = open_store(url, patience=TAKING)
         self._mine = Holder.myself(uuid4().hex, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         self._lost: RunLost | None = None
         self._ended = threading.Event()
@@ -60,6 +60,7 @@ class Lease:
     def __enter__(self) -> "Lease":
         while not self._take(self._free()):
             pass  # somebody was faster: see who
+        self._run = open_store(self._url, patience=RENEWING)
         self._thread.start()
         return self
 

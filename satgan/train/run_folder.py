@@ -1,6 +1,8 @@
 """A run's folder or prefix in the store: config.yaml, journal.jsonl, TensorBoard events, pictures, checkpoints."""
 
+import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ from satgan.errors import CheckpointError, ConfigError
 from satgan.provenance import versions
 from satgan.tiles.folder import folder_errors_told
 from satgan.tiles.store import FolderStore, Patience, Store, open_store
+from satgan.train.holder import Holder
 
 CONFIG_NAME = "config.yaml"
+SCRATCH_PREFIX, HOLDER_NAME = "satgan-run-", "holder.json"
 
 PATIENCE = Patience(attempts=3)
 """With a bucket: a silent one is given up after 91.5 s. Checkpoints are tried again by `writer.py` besides."""
@@ -37,8 +41,10 @@ class RunFolder:
             with folder_errors_told("make the run's folder", str(self.local)):
                 self.local.mkdir(parents=True, exist_ok=True)
         else:
-            self._scratch = tempfile.TemporaryDirectory(prefix="satgan-")
+            _sweep_scratch()
+            self._scratch = tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX)
             self.local = Path(self._scratch.name)
+            (self.local / HOLDER_NAME).write_bytes(Holder.myself("", "").as_bytes())
 
     @property
     def url(self) -> str:
@@ -66,6 +72,15 @@ class RunFolder:
         """Removes the scratch folder."""
         if self._scratch is not None:
             self._scratch.cleanup()
+
+
+def _sweep_scratch() -> None:
+    """Removes the scratch folders of processes that were killed on this machine."""
+    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}*/{HOLDER_NAME}"):
+        with suppress(OSError):  # not ours, or another process sweeps too
+            holder = Holder.read(path.read_bytes())
+            if holder and holder.lives() is False:
+                shutil.rmtree(path.parent)
 
 
 def write_config(folder: RunFolder, config: Config, tile_set_digest: str) -> None:

@@ -179,7 +179,7 @@ def test_any_number_of_workers_ends_with_the_same_bits(
 ) -> None:
     """20 steps of 4 lanes by 1, 2 and 3 workers, and by 3 that resume what 2 left at step 10."""
     groups = {group: options[group] for group in options if group != "train"}
-    train = {"steps": 20, "checkpoint_steps": 10} | options.get("train", {})
+    train = {"steps": 20, "checkpoint_steps": 10, "checkpoint_seconds": 1e-6} | options.get("train", {})
     alone = run(make_config(**groups, train=train | {"name": "alone"}))
     for workers, name, steps in ((2, "two", 20), (3, "three", 20), (2, "mixed", 10), (3, "mixed", 20)):
         config = make_config(**groups, train=train | {"name": name, "steps": steps, "workers": workers})

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from satgan.errors import Stopped
+from satgan.tiles.store import open_store
+from satgan.train.checkpoint import complete_steps
 from satgan.train.loop import train_loop
 from satgan.train.snapshot import write_snapshot
 from satgan.train.stop import StopSignals
@@ -44,6 +46,17 @@ def test_a_checkpoint_is_told_when_it_is_whole(make_config: MakeConfig) -> None:
 
     train_loop(make_config(), Watch(progress=lambda progress: None, checkpoint=check))
     assert told == [5, 10, 12]
+
+
+def test_checkpoints_come_no_closer_than_the_seconds_between_them(make_config: MakeConfig) -> None:
+    """The first is not held back, and the last is always taken."""
+    steps = {"checkpoint_steps": 2, "keep_checkpoints": 9}
+    config = make_config(train=steps | {"checkpoint_seconds": 1000})
+    outcome = run(config)
+    assert complete_steps(open_store(outcome.run)) == [2, 12]
+    often = run(make_config(train=steps | {"name": "often"}))
+    assert complete_steps(open_store(often.run)) == [2, 4, 6, 8, 10, 12]
+    assert weights_of(outcome.checkpoint) == weights_of(often.checkpoint)
 
 
 def test_no_thread_is_left(make_config: MakeConfig) -> None:

@@ -6,17 +6,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import yaml
 
+from satgan.__main__ import main
 from satgan.errors import RunLost, RunTaken
 from satgan.tiles.store import open_store
 from satgan.train import lease as lease_module
+from satgan.train.checkpoint import complete_steps, name_of
 from satgan.train.holder import Holder
 from satgan.train.lease import LEASE_NAME, Lease
+from satgan.train.retention import look
 from satgan.train.start import prepare, start
 from tests.tiles.fault_proxy import dropped, fault_proxy
-from tests.train.conftest import MakeConfig, after_steps
+from tests.train.conftest import MakeConfig, after_steps, journal_numbers, run, weights_of
 
 PATIENCE_SECONDS = 60.0
 HOLD = """
@@ -95,6 +100,31 @@ def test_a_killed_driver_is_followed(place: str, elsewhere: Callable[[], None], 
     assert len(said) == (0 if is_here else 1)
 
 
+def test_a_killed_drivers_command_given_again_goes_on(
+    make_config: MakeConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And while it lived it was refused."""
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(make_config().model_dump(mode="json")))
+    command = ["train", "article", "--config", str(file), "--train.steps"]
+    child = subprocess.Popen([sys.executable, "-m", "satgan", *command, "1000000"])
+    store = open_store(str(tmp_path / "runs" / "run"))
+    wait_until(lambda: Path(store.url).exists() and complete_steps(store))
+    status = main([*command, "1000000"])
+    child.kill()
+    child.wait()
+    assert status == 2
+    assert f"is being trained by process {child.pid} on" in capfd.readouterr().err
+    steps = complete_steps(store)[-1] + 3
+    assert main([*command, str(steps)]) == 0
+    assert "is held by" not in capfd.readouterr().err
+    whole = run(make_config(train={"name": "whole", "steps": steps}))
+    assert weights_of(f"{store.url}/checkpoints/{name_of(steps)}") == weights_of(whole.checkpoint)
+    assert journal_numbers(store.url) == journal_numbers(whole.run)
+    assert not look(store).orphans
+    assert not store.exists(LEASE_NAME)
+
+
 def test_a_number_that_was_given_again_is_another_process() -> None:
     mine = Holder.myself("token", "now")
     assert mine.lives()
@@ -116,19 +146,19 @@ def test_a_driver_whose_run_was_taken_over_ends_without_saving(
 ) -> None:
     config, _ = prepare(make_config(train={"store": place, "steps": 5000, "checkpoint_steps": 5000}), print)
     third = after_steps(monkeypatch, 3)
-    run = open_store(f"{place}/run")
+    store = open_store(f"{place}/run")
 
     def take_over(progress: object) -> None:
         if third.is_set():
             other = Holder.myself("other", "now")._replace(host="elsewhere")
-            run.write(LEASE_NAME, other.as_bytes())
+            store.write(LEASE_NAME, other.as_bytes())
 
     with pytest.raises(RunLost, match=r"process .* on elsewhere since now has taken it over"):
         start(config, take_over)
-    keys = [key for key, _ in run.list()]
+    keys = [key for key, _ in store.list()]
     assert not [key for key in keys if key.startswith("checkpoints/")]
-    assert json.loads(run.read(LEASE_NAME))["token"] == "other"
-    assert b"has taken it over" in run.read("journal.jsonl")
+    assert json.loads(store.read(LEASE_NAME))["token"] == "other"
+    assert b"has taken it over" in store.read("journal.jsonl")
 
 
 def test_a_store_that_is_away_ends_nothing(s3: str, s3_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +189,8 @@ def test_a_server_that_heeds_no_conditions_lets_one_go_on(
         first, second = Lease(s3_prefix, print), Lease(s3_prefix, print)
         with first:
             monkeypatch.setattr(second, "_free", lambda: None)
-            monkeypatch.setattr(second._run, "swap", lambda key, expected, data: second._run.write(key, data))
+            taking = second._run
+            monkeypatch.setattr(taking, "swap", lambda key, expected, data: taking.write(key, data))
             with second:
                 wait_until(lambda: first._lost)
                 second.check()

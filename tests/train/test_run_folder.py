@@ -1,7 +1,11 @@
 """What a run writes, and what happens where it cannot."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +65,29 @@ def test_checkpoints_without_a_config_are_not_taken_over(make_config: MakeConfig
     (Path(config.train.store) / "run" / "config.yaml").unlink()
     with pytest.raises(CheckpointError, match=r"no config\.yaml"):
         prepare(config, lambda text: None)
+
+
+def test_the_scratch_folder_of_a_killed_process_is_swept(s3_prefix: str, tmp_path: Path) -> None:
+    code = (
+        "import os; from satgan.train.run_folder import RunFolder; "
+        f"folder = RunFolder({s3_prefix!r}, 'run'); print(folder.local); os.kill(os.getpid(), 9)"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    told = subprocess.run([sys.executable, "-uc", code], capture_output=True, text=True, env=environment, check=False)
+    left = Path(told.stdout.strip())
+    assert left.parent == tmp_path
+    assert left.exists()
+    before = tempfile.tempdir
+    tempfile.tempdir = str(tmp_path)
+    try:
+        folders = [RunFolder(s3_prefix, "run") for _ in range(2)]
+    finally:
+        tempfile.tempdir = before
+    assert not left.exists()
+    assert all(folder.local.exists() for folder in folders)
+    for folder in folders:
+        folder.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_torn_journal_line_is_dropped(make_config: MakeConfig) -> None:

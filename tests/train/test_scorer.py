@@ -12,6 +12,7 @@ from satgan.errors import SatganError
 from satgan.gan.networks import Generator
 from satgan.judge.judgement import Judgement
 from satgan.judge.process import JudgeProcess
+from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import open_tile_set
 from satgan.train.checkpoint import complete_steps
 from satgan.train.loop import train_loop
@@ -85,6 +86,14 @@ def test_the_best_checkpoint_stays(make_config: MakeConfig, monkeypatch: pytest.
         ("worse", 10, 6, 4),
         ("worse", 12, 6, 4),
     ]
+
+
+@pytest.mark.usefixtures("patient")
+def test_the_best_few_stay(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third best was among them, until a better one came."""
+    falling(monkeypatch, [3.0, 4.0, 5.0, 2.0, 6.0, 7.0])
+    outcome = run(make_config(train={"checkpoint_steps": 2, "keep_checkpoints": 1, "keep_best": 2}, **JUDGED))
+    assert complete_steps(open_store(outcome.run)) == [2, 8, 12]
 
 
 @pytest.mark.usefixtures("patient")
