@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from satgan.errors import Stopped, StoreError
+from satgan.errors import RunLost, Stopped, StoreError
 from satgan.judge.judgement import Judgement
 from satgan.tiles.aside import written_aside
 from satgan.tiles.folder import folder_errors_told
@@ -110,7 +110,7 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not isinstance(error, Stopped):
+        if error is not None and not isinstance(error, Stopped | RunLost):  # a lost run's journal is another's
             self.event(self._step, "failed", found=getattr(error, "found", f"{type(error).__name__}: {error}"))
             if not isinstance(error, StoreError):  # whose waiting was long enough
                 self.hand_in()

@@ -18,8 +18,9 @@ from satgan.train.holder import Holder
 CONFIG_NAME = "config.yaml"
 SCRATCH_PREFIX, HOLDER_NAME = "satgan-run-", "holder.json"
 
-PATIENCE = Patience(attempts=3)
-"""With a bucket: a silent one is given up after 91.5 s. Checkpoints are tried again by `writer.py` besides."""
+PATIENCE = Patience(read_timeout_seconds=15, attempts=3)
+"""With a bucket: a silent one is given up after 46.5 s, and for no longer is a step held up by the checkpoint before,
+which `writer.py` then tries to write again."""
 
 
 class RunFolder:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import ray
 
-from satgan.errors import CorruptData, StoreForbidden, StoreMissing, StoreUnreachable, TilesError
+from satgan.errors import CorruptData, RunLost, StoreForbidden, StoreMissing, StoreUnreachable, TilesError
 from satgan.gallery.sample import sample
 from satgan.tiles.shards import pack
 from satgan.tiles.store import open_store
+from satgan.train.checkpoint import complete_steps
 from satgan.train.progress import Progress
 from satgan.train.ray_job import launch
 from satgan.train.start import prepare, start
@@ -80,6 +81,28 @@ def test_what_a_worker_raised_comes_back_as_it_was(
     config, _ = prepare(config, lambda text: None)
     with pytest.raises(CorruptData, match=r"shard-000000\.npy"):
         launch(config, lambda progress: None)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_workers_words_reach_the_user_and_a_lost_lease_ends_them(make_config: MakeConfig, local_ray: None) -> None:
+    """Two workers go on from the checkpoint before the corrupt one; then, without saving, they end."""
+    first = run(make_config(train={"steps": 7}))
+    (Path(first.checkpoint) / "history" / "lane-003.safetensors").unlink()
+    seen: list[Progress] = []
+    said: list[str] = []
+
+    def check() -> None:
+        if seen:
+            raise RunLost("somebody has taken it over", "let it go on")
+
+    config, _ = prepare(make_config(train={"workers": 2, "steps": 10**6, "checkpoint_steps": 10**6}), said.append)
+    with pytest.raises(RunLost, match="somebody has taken it over"):
+        launch(config, seen.append, said.append, check)
+    assert len(said) == 1
+    assert "the checkpoint after step 7 is corrupt" in said[0]
+    assert complete_steps(open_store(first.run)) == [5]
 
 
 def test_one_process_on_a_bucket_equals_a_folder(make_config: MakeConfig, s3_prefix: str, tmp_path: Path) -> None:
