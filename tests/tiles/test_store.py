@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,6 +106,28 @@ def test_of_several_who_swap_at_the_same_time_one_succeeds(place: str, request: 
     store.delete("a/lease")
     assert not store.swap("a/lease", b"3", b"4")
     assert store.list() == []
+
+
+@pytest.mark.parametrize(
+    ("server", "before"), [("s3", None), ("s3", b"1"), pytest.param("swift", None, marks=pytest.mark.swift)]
+)
+def test_a_server_keeps_what_came_between_look_and_write(
+    server: str, before: bytes | None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Swift heeds If-None-Match, but no If-Match: there the first renewal finds the stranger."""
+    store = open_store(str(request.getfixturevalue(f"{server}_prefix")))
+    read_tagged = store_module._read_tagged
+
+    def overtaken(*given: Any) -> tuple[bytes | None, str]:
+        found = read_tagged(*given)
+        store.write("lease", b"stranger")
+        return found
+
+    if before:
+        store.write("lease", before)
+    monkeypatch.setattr(store_module, "_read_tagged", overtaken)
+    assert not store.swap("lease", before, b"2")
+    assert store.read("lease") == b"stranger"
 
 
 def test_a_moved_object_has_its_new_name_only(place: str) -> None:

@@ -24,6 +24,7 @@ from tests.tiles.fault_proxy import dropped, fault_proxy
 from tests.train.conftest import MakeConfig, after_steps, journal_numbers, run, weights_of
 
 PATIENCE_SECONDS = 60.0
+STARTED_FIELD = 21
 HOLD = """
 import sys, time
 from satgan.train.lease import Lease
@@ -43,6 +44,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From then on this process is on another machine than the leases it finds."""
     return lambda: monkeypatch.setattr("satgan.train.holder._machine", lambda: "another")
+
+
+def started(pid: int) -> str:
+    """As /proc tells it; the process has no space in its name."""
+    return Path(f"/proc/{pid}/stat").read_text().split()[STARTED_FIELD]
 
 
 def wait_until(what: Callable[[], object]) -> None:
@@ -125,11 +131,19 @@ def test_a_killed_drivers_command_given_again_goes_on(
     assert not store.exists(LEASE_NAME)
 
 
-def test_a_number_that_was_given_again_is_another_process() -> None:
+def test_who_lives_is_told_from_who_is_gone() -> None:
+    """A number that was given again is another process; one that was killed is gone before its parent looks."""
     mine = Holder.myself("token", "now")
     assert mine.lives()
     assert mine._replace(started="1").lives() is False
     assert mine._replace(machine="another").lives() is None
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    theirs = mine._replace(pid=child.pid, started=started(child.pid))
+    assert theirs.lives()
+    child.kill()
+    wait_until(lambda: theirs.lives() is False)  # though nobody has asked for its exit status yet
+    child.wait()
+    assert theirs.lives() is False
     assert Holder.read(mine.as_bytes()) == mine
     assert Holder.read(b"[1]") is None
 

@@ -62,9 +62,10 @@ def at_steps(monkeypatch: pytest.MonkeyPatch, actions: dict[int, Callable[[], ob
 
 
 def through(
-    config: Config, monkeypatch: pytest.MonkeyPatch, begin: Callable[[], object], end: Callable[[], object]
-) -> tuple[Outcome, list[str]]:
-    """A run with a trouble that comes after step 6, when the checkpoint of step 5 stands, and goes after step 16; the
+    config: Config, monkeypatch: pytest.MonkeyPatch, begin: Callable[[], object], end: Callable[[], object],
+    thirteenth: Callable[[], object] = lambda: None,
+) -> tuple[Outcome, list[str]]:  # fmt: skip
+    """A run with a trouble that comes after step 6, when all is written of step 5, and goes after step 16; the
     steps wait until that of step 10 has failed, and after the trouble until one is written again."""
     said: list[str] = []
     failed, over = threading.Event(), threading.Event()
@@ -76,8 +77,8 @@ def through(
             (over if text.startswith("over: ") else failed).set()
 
     actions = {
-        6: lambda: wait_until(lambda: complete_steps(store)), 7: begin,
-        12: lambda: wait_until(failed.is_set), 17: end, 18: lambda: wait_until(over.is_set),
+        6: lambda: wait_until(lambda: store.exists("film/grid-00000005.png")), 7: begin,
+        12: lambda: wait_until(failed.is_set), 13: thirteenth, 17: end, 18: lambda: wait_until(over.is_set),
     }  # fmt: skip
     at_steps(monkeypatch, actions)
     outcome = train_loop(config, Watch(progress=lambda progress: None, checkpoint=lambda *told: None, say=say))
@@ -150,17 +151,26 @@ def test_a_bucket_that_fails_for_a_while_ends_nothing(
 def test_a_disk_that_is_full_for_a_while_ends_nothing(
     make_config: MakeConfig, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not a line of the journal is lost."""
+    """At first some files of a checkpoint find room, which go again, then nothing; no line of the journal is lost."""
     alone = run(make_config(train=STEPS | {"name": "alone", "log_steps": 1}))
-    filler = small_disk / "filler"
+    config = make_config(train=STEPS | {"store": str(small_disk), "log_steps": 1})
+    filler, checkpoints = small_disk / "filler", small_disk / "run" / "checkpoints"
 
-    def begin() -> None:
-        with suppress(OSError), filler.open("wb", buffering=0) as file:
+    def fill() -> None:
+        with suppress(OSError), filler.open("ab", buffering=0) as file:
             while True:
                 file.write(b"x" * 4096)
 
-    config = make_config(train=STEPS | {"store": str(small_disk), "log_steps": 1})
-    outcome, said = through(config, monkeypatch, begin, filler.unlink)
+    def nearly_fill() -> None:
+        fill()
+        sizes = [path.stat().st_size for path in (checkpoints / "step-00000005").rglob("*.safetensors")]
+        os.truncate(filler, filler.stat().st_size - sum(sizes) // 2)
+
+    def make_room() -> None:
+        assert not (checkpoints / "step-00000010").exists()
+        filler.unlink()
+
+    outcome, said = through(config, monkeypatch, nearly_fill, make_room, fill)
     check_weathered(alone, outcome.run, said, "No space left")
     assert [text for text in said if text.startswith("the journal was not written")]
 
