@@ -232,7 +232,11 @@ class TrainConfig(Group):
     )
     log_steps: Count = Field(20, description="every so many steps a journal entry, losses before and after [steps]")
     film_steps: Count = Field(10, description="every so many steps one tile of a fresh noise vector (S10) [steps]")
-    checkpoint_steps: Count = Field(500, description="every so many steps a checkpoint and a sample grid (S09) [steps]")
+    checkpoint_steps: Count = Field(
+        500,
+        description="every so many steps a checkpoint and a sample grid; one that cannot be written is tried again "
+        "beside the steps, and ends a run only where none stands yet, or at its end, after 300 s (S09) [steps]",
+    )
     checkpoint_seconds: NotNegative = Field(
         10, description="but none closer than this to the one before, by worker 0's clock; the last always [s]"
     )

@@ -12,6 +12,7 @@ from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.loop import train_loop
 from satgan.train.recovery import recover
+from satgan.train.start import prepare
 from satgan.train.watch import Watch
 from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
 
@@ -53,6 +54,15 @@ def test_a_corrupt_checkpoint_is_named_and_set_aside_and_the_one_before_taken(
     assert Path(name).name in told["found"] or "state.json" in told["found"]
     assert len(said) == 1
     assert told["found"] in said[0]
+
+
+def test_a_run_whose_last_checkpoint_is_corrupt_is_not_complete(make_config: MakeConfig) -> None:
+    config = make_config()
+    path = Path(run(config).checkpoint) / "discriminator.safetensors"
+    assert prepare(config, print)[1] == 12
+    damaged(path, "truncated")
+    assert prepare(config, print)[1] == 10
+    assert path.exists(), "only looked at: whoever holds the lease sets it aside"
 
 
 def test_where_none_is_whole_nothing_is_touched(make_config: MakeConfig) -> None:
