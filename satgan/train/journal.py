@@ -110,7 +110,8 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not isinstance(error, Stopped | RunLost):  # a lost run's journal is another's
+        # A lost run's journal is another's; and whoever says Ctrl-C twice does not want to wait.
+        if isinstance(error, Exception) and not isinstance(error, Stopped | RunLost):
             self.event(self._step, "failed", found=getattr(error, "found", f"{type(error).__name__}: {error}"))
             if not isinstance(error, StoreError):  # whose waiting was long enough
                 self.hand_in()
