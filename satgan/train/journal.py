@@ -85,7 +85,7 @@ class Journal:
 
     def hand_in(self) -> None:
         """`publish`, where nobody will try again."""
-        with self._troubles.borne(NOT_WRITTEN, "its last lines are lost, the checkpoint is whole"):
+        with self._troubles.borne(NOT_WRITTEN, "its last lines may be lost"):
             self.publish()
 
     def _write(self, entry: dict[str, Any]) -> None:
