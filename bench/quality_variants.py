@@ -1,4 +1,4 @@
-"""What is compared in `scripts/bench quality`: a plain DCGAN, the recipe whole and without each of its parts.
+"""What is compared in `scripts/bench quality`: a plain DCGAN, `demo`, and `demo` with one part of the recipe changed.
 
 All have the networks of the preset `demo`; those with smoothing layers have one more stride-1 layer at the end.
 """
@@ -6,10 +6,6 @@ All have the networks of the preset `demo`; those with smoothing layers have one
 from typing import Any, NamedTuple
 
 Layers = dict[str, dict[str, Any]]
-
-LANE_BATCH = 64
-SHORT_RUN_RATE = 5e-4
-"""Runs this short need more than the articles' rates."""
 
 
 class Variant(NamedTuple):
@@ -28,68 +24,46 @@ def _merged(*layers: Layers) -> Layers:
     return merged
 
 
-ONE_LANE: Layers = {"train": {"lanes": 1, "lane_batch": LANE_BATCH}}
-
-PLAIN: Layers = _merged(
-    ONE_LANE,
-    {
-        "tiles": {"augment": "none"},
-        "recipe": {
-            "generator_learning_rate": 2e-4, "discriminator_learning_rate": 2e-4, "generator_updates": 1,
-            "history_share": 0.0, "path_threshold": 1.0, "generator_l2": 0.0, "discriminator_l2": 0.0,
-        },
+PLAIN: Layers = {
+    "train": {"lanes": 1, "lane_batch": 64},
+    "tiles": {"augment": "none"},
+    "recipe": {
+        "generator_learning_rate": 2e-4, "discriminator_learning_rate": 2e-4, "generator_updates": 1,
+        "history_share": 0.0, "path_threshold": 1.0, "generator_l2": 0.0, "discriminator_l2": 0.0, "real_target": 1.0,
     },
-)  # fmt: skip
+}  # fmt: skip
 """As anybody would write it: the DCGAN paper's rates, one discriminator and one generator update per step."""
 
-RECIPE: Layers = _merged(
-    ONE_LANE,
-    {
-        "gan": {"smoothing_layers": 1},
-        "recipe": {
-            "generator_learning_rate": SHORT_RUN_RATE, "discriminator_learning_rate": SHORT_RUN_RATE,
-            "generator_updates": 2, "history_share": 0.3, "path_threshold": 0.5, "generator_l2": 1e-4,
-            "discriminator_l2": 1e-4, "average_half_life_tiles": 10_000,
-        },
-    },
-)  # fmt: skip
-"""The articles' recipe, at the rates that so short a run needs."""
-
-RATES = ("generator_learning_rate", "discriminator_learning_rate")
+SMOOTHED: Layers = {"gan": {"smoothing_layers": 1}}
+RECIPE: Layers = _merged(SMOOTHED, {"recipe": {"generator_updates": 2, "history_share": 0.3, "path_threshold": 0.5}})
+"""All of the articles' recipe, at the batch and the rates that so short a run of `demo` needs."""
 
 
-def _recipe(**options: Any) -> Layers:
-    return _merged(RECIPE, {"recipe": options})
+def _demo(**options: Any) -> Variant:
+    """`demo` with other options of its recipe; the label tells them."""
+    told = ", ".join(f"{name} {value:g}" for name, value in options.items())
+    return Variant(f"`demo`, {told.replace('_', ' ')}", {"recipe": options})
 
 
 VARIANTS = {
     "plain": Variant("plain DCGAN", PLAIN, averaged=False),
     "demo": Variant("`demo` as it is", {}),
-    "recipe": Variant("the recipe", RECIPE),
-    "plain-fast": Variant(
-        "plain DCGAN at 5e-4", _merged(PLAIN, {"recipe": dict.fromkeys(RATES, SHORT_RUN_RATE)}), averaged=False
-    ),
-    "recipe-slow": Variant(
-        "the recipe at the articles' rates",
-        _recipe(generator_learning_rate=2e-4, discriminator_learning_rate=1.5e-4),
-    ),
-    "no-history": Variant("the recipe without history", _recipe(history_share=0.0)),
-    "no-paths": Variant("the recipe without path A", _recipe(path_threshold=1.0)),
-    "no-second-update": Variant("the recipe with one generator update", _recipe(generator_updates=1)),
-    "no-dihedral": Variant("the recipe without flips and turns", _merged(RECIPE, {"tiles": {"augment": "none"}})),
-    "no-l2": Variant("the recipe without L2", _recipe(generator_l2=0.0, discriminator_l2=0.0)),
-    "no-smoothing": Variant(
-        "the recipe without the smoothing layer", _merged(RECIPE, {"gan": {"smoothing_layers": 0}})
-    ),
-    "no-average": Variant("the recipe's raw generator", RECIPE, averaged=False),
-    "demo-no-l2": Variant("`demo` without L2", {"recipe": {"generator_l2": 0.0, "discriminator_l2": 0.0}}),
-    "demo-no-dihedral": Variant("`demo` without flips and turns", {"tiles": {"augment": "none"}}),
-    "demo-one-lane": Variant("`demo` in one lane of 64", ONE_LANE),
-    "demo-no-average": Variant("`demo`'s raw generator", {}, averaged=False),
+    "no-average": Variant("`demo`, raw generator", {}, averaged=False),
+    "recipe": Variant("the recipe whole", RECIPE),
+    "history": _demo(history_share=0.3),
+    "paths": _demo(path_threshold=0.5),
+    "second-update": _demo(generator_updates=2),
+    "no-dihedral": Variant("`demo`, no flips and turns", {"tiles": {"augment": "none"}}),
+    "no-l2": _demo(generator_l2=0.0, discriminator_l2=0.0),
+    "smoothing": Variant("`demo`, a smoothing layer", SMOOTHED),
+    "hard-label": _demo(real_target=1.0),
+    "batch-64": Variant("`demo`, 2 lanes of 32", {"train": {"lane_batch": 32}}),
+    "plain-32": Variant("plain DCGAN, batch 32", _merged(PLAIN, {"train": {"lane_batch": 32}}), averaged=False),
+    "slow": _demo(generator_learning_rate=2e-4, discriminator_learning_rate=1.5e-4),
 }
 """By name, the most telling first."""
 
 
 def training_of(name: str) -> str:
     """The variant whose training a variant shares: raw and averaged generators come from one run."""
-    return {"no-average": "recipe", "demo-no-average": "demo"}.get(name, name)
+    return {"no-average": "demo"}.get(name, name)

@@ -87,9 +87,9 @@ def test_rates_follow_the_global_batch_by_the_power_law() -> None:
 
 def test_rates_that_are_given_stay_and_none_means_the_law() -> None:
     assert rates({"recipe": {"generator_learning_rate": 3e-4}, "train": {"lanes": 8}}) == (3e-4, 1e-3)
-    assert rates({"train": {"lanes": 8}}, preset="demo") == (5e-4, 5e-4)
+    assert rates({"train": {"lanes": 8}}, preset="demo") == (3e-4, 3e-4)
     given = {"generator_learning_rate": None, "discriminator_learning_rate": "none"}
-    assert rates({"recipe": given}, preset="demo") == (2e-4, 1.5e-4)
+    assert rates({"recipe": given, "train": {"lanes": 4}}, preset="demo") == (2e-4, 1.5e-4)
     config = load_config("article", {"train": {"lanes": 4}})
     again = load_config("article", config.model_dump(mode="json"), {"train": {"lane_batch": 8}})
     assert again.recipe == config.recipe, "a recorded config keeps its numbers"

@@ -15,11 +15,11 @@ from tests.train.conftest import made_tiles
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_variant_is_a_config_with_the_batch_of_all(name: str) -> None:
-    config = load_config("demo", VARIANTS[name].options)
-    assert config.train.lanes * config.train.lane_batch == 64
-    assert config.gan.filters == load_config("demo").gan.filters
+def test_a_variant_is_a_config_with_the_networks_of_all(name: str) -> None:
+    config, demo = load_config("demo", VARIANTS[name].options), load_config("demo")
+    assert config.gan.model_copy(update={"smoothing_layers": 0}) == demo.gan
     assert load_config("demo", VARIANTS[training_of(name)].options) == config
+    assert (config == demo) == (training_of(name) == "demo")
 
 
 def test_only_the_plain_dcgan_has_nothing_of_the_recipe() -> None:
@@ -50,7 +50,7 @@ def test_the_command_trains_judges_and_prints_and_does_nothing_twice(
     assert quality.main(words) == 0
     first = capsys.readouterr()
     assert "| plain DCGAN | 1 |" in first.out
-    assert "| the recipe's raw generator | 1 |" in first.out
+    assert "| `demo`, raw generator | 1 |" in first.out
     assert {path.name for path in (tmp_path / "grids").iterdir()} == {"demo-plain-1.png", "demo-no-average-1.png"}
     assert quality.main(words) == 0
     again = capsys.readouterr()
