@@ -18,7 +18,7 @@ from bench.agreement import check_config, largest_difference
 from bench.machine import describe_machine, find_roof
 from bench.measure import Effort, Measured, affordable, measure
 from bench.table import LeftOut, Row, as_json, make_rows, markdown
-from bench.variants import VARIANTS, make_batches
+from bench.variants import VARIANTS, make_batches, variants_on
 from satgan.config import Config, load_config
 from satgan.presets import PRESETS
 from satgan.train.device import training_device, usable_cores
@@ -67,7 +67,7 @@ def measure_blocks(
     results = Results([], [])
     for position, one in enumerate(blocks):
         allowance = (end - time.monotonic()) / (len(blocks) - position)
-        names = _choose(one, allowance, results)
+        names = _choose(one, device, allowance, results)
         print(f"measuring {one.preset}, batch {one.batch}: {', '.join(names) or 'nothing'} …", file=sys.stderr)
         if names:
             measured = _measure_block(one, names, device, effort, allowance)
@@ -75,11 +75,11 @@ def measure_blocks(
     return results
 
 
-def _choose(one: Block, allowance_seconds: float, results: Results) -> list[str]:
+def _choose(one: Block, device: torch.device, allowance_seconds: float, results: Results) -> list[str]:
     """Names of the variants that the allowance suffices for; notes the others as left out."""
     known = {row.variant: row for row in results.rows if row.preset == one.preset}
     if not known:
-        return list(VARIANTS)
+        return variants_on(device)
     seconds = {name: one.batch / known[name].tiles_per_second for name in VARIANTS if name in known}
     chosen = affordable(seconds, allowance_seconds)
     for name in (name for name in seconds if name not in chosen):
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.device == "gpu" and not torch.cuda.is_available():
         print("no GPU that PyTorch can use was found\n  what to do: scripts/bench cpu", file=sys.stderr)
         return 2
-    device = training_device() if options.device == "gpu" else torch.device("cpu")
+    device = training_device(deterministic=True) if options.device == "gpu" else torch.device("cpu")
     if device.type == "cpu":
         # Else the fast precision would be that of a GPU that is not measured.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

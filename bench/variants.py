@@ -140,6 +140,21 @@ def whole_recipe(config: Config, batches: Sequence[Batch], device: torch.device)
     return Variant(f"ours, whole recipe, {config.train.precision}", config, parts)
 
 
+def any_algorithm(config: Config, batches: Sequence[Batch], device: torch.device) -> Variant:
+    """The whole recipe with `train.deterministic no`: what the reproducible algorithms cost."""
+    exact = whole_recipe(config, batches, device)
+
+    def free(run: Callable[[int], object]) -> Callable[[int], object]:
+        def freely(turn: int) -> object:
+            with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False):
+                return run(turn)
+
+        return freely
+
+    parts = tuple(Part(part.share, free(part.run)) for part in exact.parts)
+    return Variant(f"{exact.label}, any algorithm", exact.config, parts)
+
+
 Build = Callable[[Config, Sequence[Batch], torch.device], Variant]
 
 VARIANTS: dict[str, Build] = {
@@ -147,5 +162,14 @@ VARIANTS: dict[str, Build] = {
     "fast": lambda config, batches, device: same(config, batches, device, fast_precision()),
     "recipe": whole_recipe,
     "same": partial(same, precision="float32"),
+    "free": any_algorithm,
 }
 """By importance: where time is short, the last are left out first."""
+
+GPU_ONLY = ("free",)
+"""Variants that differ on a GPU only."""
+
+
+def variants_on(device: torch.device) -> list[str]:
+    """Names of the variants that are worth measuring there."""
+    return [name for name in VARIANTS if device.type == "cuda" or name not in GPU_ONLY]

@@ -81,14 +81,18 @@ def _say(text: str) -> None:
 
 
 def _train(words: Sequence[str]) -> None:
-    from satgan.options import add_config_options, config_from
+    from satgan.options import add_config_options, config_from, forked_config_from
 
     parser = _parser("train", VERBS, "satgan train")
     parser.add_argument("--dry-run", action="store_true", help="print the complete config and what it needs, and stop")
     parser.add_argument("--json", action="store_true", help="results as JSON")
+    parser.add_argument(
+        "--fork", metavar="NAME", help="go on from the newest checkpoint of the run --name as a new run, under "
+        "the settings given here; the same command again resumes the new run",
+    )  # fmt: skip
     add_config_options(parser, words)
     parsed = parser.parse_all(words)
-    config = config_from(parsed)
+    config, parent = forked_config_from(parsed) if parsed.fork else (config_from(parsed), None)
 
     from satgan.train.device import decide
     from satgan.train.progress import ProgressLine
@@ -97,10 +101,10 @@ def _train(words: Sequence[str]) -> None:
     if parsed.dry_run:
         _dry_run(config, needs(decide(config)), parsed.json)
         return
-    config, step = prepare(config, _say)
-    if step >= config.train.steps:
+    config, step = prepare(config, _say, parent)
+    if outcome := finished(config):
         _say(f"{config.train.name} is complete after step {step}; --train.steps N with a larger N goes on")
-        _print_outcome(finished(config), parsed.json)
+        _print_outcome(outcome, parsed.json)
         return
     _say(_heading(needs(decide(config))))
     if step:

@@ -54,9 +54,11 @@ FREE_OPTIONS = (
     "tiles.cache", "tiles.cache_folder",
     "tiles.connect_timeout_seconds", "tiles.read_timeout_seconds", "tiles.attempts", "gan.preset",
     "train.name", "train.store", "train.steps", "train.workers", "train.log_steps", "train.film_steps",
-    "train.checkpoint_steps", "train.checkpoint_seconds", "train.keep_checkpoints", "train.keep_best", "judge.tiles",
+    "train.checkpoint_steps", "train.checkpoint_seconds", "train.keep_checkpoints", "train.keep_best", "train.on_nan",
+    "train.rollbacks", "judge.tiles",
 )  # fmt: skip
-"""Options that may differ when a run is resumed: no number of any step depends on them."""
+"""Options that may differ when a run is resumed: no number of any step depends on them, until a run that diverged is
+rolled back; from there on the numbers depend on which checkpoint it went back to, too."""
 
 
 def load_config(preset: str, *layers: Mapping[str, Mapping[str, Any]]) -> Config:

@@ -12,7 +12,7 @@ SatganError                  exit status 1: the work failed
 │   ├── StoreUnreachable     no answer, or only failures, within the limits
 │   └── StoreFull            no space left
 ├── CorruptData              bytes that differ from their recorded digest
-├── Diverged                 a loss became infinite or not a number
+├── Diverged                 a loss or a weight became infinite or not a number
 ├── RunLost                  another process has taken the run over
 └── Stopped                  at the user's word, everything saved    (exit status 130)
 """
@@ -91,7 +91,7 @@ class CorruptData(SatganError):
 
 
 class Diverged(SatganError):
-    """A loss became infinite or not a number."""
+    """A loss, a weight or a moment of Adam became infinite or not a number."""
 
 
 class RunLost(SatganError):

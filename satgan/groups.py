@@ -230,6 +230,18 @@ class TrainConfig(Group):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of convolutions; auto: bfloat16 where the hardware has it; recorded when the run starts"
     )
+    deterministic: bool = Field(
+        True,
+        description="on a GPU: the same bits in every run on the same kind of GPU with the same versions; no: cuDNN "
+        "takes the fastest algorithms of those it tries, whose last bits differ from run to run, and with them, after "
+        "some steps, all numbers; on a CPU the bits are the same either way",
+    )
+    on_nan: Literal["stop", "rollback"] = Field(
+        "stop",
+        description="when a loss, a weight or a moment of Adam is infinite or not a number: stop, or go on from the "
+        "last checkpoint with other noise and other random choices, the tiles in the same order",
+    )
+    rollbacks: Count = Field(3, description="with train.on_nan rollback: how often at most, then the run stops")
     log_steps: Count = Field(20, description="every so many steps a journal entry, losses before and after [steps]")
     film_steps: Count = Field(10, description="every so many steps one tile of a fresh noise vector (S10) [steps]")
     checkpoint_steps: Count = Field(

@@ -90,6 +90,12 @@ def config_from(parsed: argparse.Namespace) -> Config:
     return load_config(parsed.preset, _read_file(parsed.config), given)
 
 
+def forked_config_from(parsed: argparse.Namespace) -> tuple[Config, str]:
+    """The config of the run that `--fork` names, and the name of the one that it is forked from."""
+    child = argparse.Namespace(**vars(parsed) | {"train.name": parsed.fork})
+    return config_from(child), config_from(parsed).train.name
+
+
 def _read_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}

@@ -19,6 +19,14 @@ S3_ENVIRONMENT = {
 }
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves tests marked `soak` out unless `-m` names them."""
+    if "soak" not in config.option.markexpr:
+        soaking = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=soaking)
+        items[:] = [item for item in items if item not in soaking]
+
+
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """An S3 server (moto) on loopback with one bucket, for the whole session; the standard AWS variables lead to it.

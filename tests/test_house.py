@@ -28,7 +28,7 @@ HOMES = {
     "rasterio": ("satgan/tiles/", "bench/cut.py"),
     "PIL": ("satgan/tiles/", "satgan/pictures/"),
     "ray": ("satgan/train/ray_job.py", "satgan/cluster/", "tune/", "bench/tile_peers.py"),
-    "torch.distributed": ("satgan/train/ranks.py",),
+    "torch.distributed": ("satgan/train/ranks.py", "bench/exact_sum.py"),
 }
 """Libraries with one place of use."""
 

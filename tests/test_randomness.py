@@ -1,4 +1,4 @@
-"""Randomness is a function of (seed, purpose, step, lane, part)."""
+"""Randomness is a function of (seed, purpose, step, lane, part, attempt)."""
 
 from itertools import product
 
@@ -14,12 +14,13 @@ def test_same_arguments_same_numbers() -> None:
 
 
 def test_streams_do_not_overlap() -> None:
-    """A long draw of one step must not run into the numbers of the next step, lane, part, purpose or seed."""
+    """A long draw of one step must not run into the numbers of the next step, lane, part, purpose, seed or attempt."""
     draws = [
-        generator(seed, purpose, step, lane, part).integers(0, 2**63, 4_000)
-        for seed, purpose, step, lane, part in product((1, 2), (Purpose.NOISE, Purpose.GRID), (0, 1), (0, 1), (0, 1))
+        generator(seed, purpose, step, lane, part, attempt).integers(0, 2**63, 4_000)
+        for seed, step, lane, part, attempt in product((1, 2), *[(0, 1)] * 4)
+        for purpose in (Purpose.NOISE, Purpose.GRID)
     ]
-    assert len(np.unique(np.concatenate(draws))) == 32 * 4_000
+    assert len(np.unique(np.concatenate(draws))) == 64 * 4_000
 
 
 def test_purposes_keep_their_numbers() -> None:

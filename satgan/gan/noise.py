@@ -1,6 +1,7 @@
-"""What a step draws for a lane: a pure function of (seed, step, lane), made on the CPU, the same on every device."""
+"""What a step draws for a lane: a function of (seed, step, lane, attempt), made on the CPU, the same on all devices."""
 
 from enum import IntEnum
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -49,30 +50,35 @@ class Shown(IntEnum):
     FOOLING = 3
 
 
-def noise(seed: int, purpose: Purpose, shape: tuple[int, ...], step: int = 0, lane: int = 0) -> Tensor:
+def noise(
+    seed: int, purpose: Purpose, shape: tuple[int, ...], step: int = 0, lane: int = 0, attempt: int = 0
+) -> Tensor:
     """Standard normal float32 of the given shape."""
-    return torch.from_numpy(generator(seed, purpose, step, lane).standard_normal(shape, dtype=np.float32))
+    stream = generator(seed, purpose, step, lane, attempt=attempt)
+    return torch.from_numpy(stream.standard_normal(shape, dtype=np.float32))
 
 
-def draw(config: Config, step: int, lane: int) -> Draws:
-    """The draws of `lane` in `step` (from 0)."""
+def draw(config: Config, step: int, lane: int, attempt: int = 0) -> Draws:
+    """The draws of `lane` in `step` (from 0), after so many rollbacks."""
     seed, batch, capacity = config.train.seed, config.train.lane_batch, config.recipe.history_capacity
     kept = min(step, capacity)
-    turn = kept >= batch and generator(seed, Purpose.HISTORY_TURN, step).random() < config.recipe.history_share
-    picks = generator(seed, Purpose.HISTORY_PICK, step, lane)
+    stream = partial(generator, seed, attempt=attempt)
+    turn = kept >= batch and stream(Purpose.HISTORY_TURN, step).random() < config.recipe.history_share
+    picks = stream(Purpose.HISTORY_PICK, step, lane)
     picked = picks.choice(kept, batch, replace=False) if turn else np.zeros(0, dtype=np.int64)
-    keeping = generator(seed, Purpose.HISTORY_KEEP, step, lane)
+    keeping = stream(Purpose.HISTORY_KEEP, step, lane)
     augmenting = config.tiles.augment == "dihedral"
-    codes = generator(seed, Purpose.AUGMENTATION, step, lane).integers(0, 8 if augmenting else 1, size=batch)
+    codes = stream(Purpose.AUGMENTATION, step, lane).integers(0, 8 if augmenting else 1, size=batch)
+    noise_shape = (config.recipe.generator_updates, batch, config.gan.noise_size)
     return Draws(
-        noise=noise(seed, Purpose.NOISE, (config.recipe.generator_updates, batch, config.gan.noise_size), step, lane),
+        noise=noise(seed, Purpose.NOISE, noise_shape, step, lane, attempt),
         dihedral=torch.from_numpy(codes),
         history_turn=turn,
         history_pick=torch.from_numpy(picked),
         keep=int(keeping.integers(batch)),
         slot=step if step < capacity else int(keeping.integers(capacity)),
-        instance_noise=_instance_noise(config, step, lane),
-        uniforms=_uniforms(config, step, lane),
+        instance_noise=_instance_noise(config, step, lane, attempt),
+        uniforms=_uniforms(config, step, lane, attempt),
     )
 
 
@@ -83,17 +89,17 @@ def instance_noise_deviation(config: Config, step: int) -> float:
     return recipe.instance_noise * max(0.0, left)
 
 
-def _instance_noise(config: Config, step: int, lane: int) -> Tensor:
+def _instance_noise(config: Config, step: int, lane: int, attempt: int) -> Tensor:
     deviation = instance_noise_deviation(config, step)
     if not deviation:
         return torch.empty(0)
     shape = (2, config.train.lane_batch, config.gan.channels, config.gan.size, config.gan.size)
-    return noise(config.train.seed, Purpose.INSTANCE_NOISE, shape, step, lane).mul_(deviation)
+    return noise(config.train.seed, Purpose.INSTANCE_NOISE, shape, step, lane, attempt).mul_(deviation)
 
 
-def _uniforms(config: Config, step: int, lane: int) -> Tensor:
+def _uniforms(config: Config, step: int, lane: int, attempt: int) -> Tensor:
     if not config.recipe.differentiable_augmentation:
         return torch.empty(0)
-    stream = generator(config.train.seed, Purpose.DIFFERENTIABLE_AUGMENTATION, step, lane)
+    stream = generator(config.train.seed, Purpose.DIFFERENTIABLE_AUGMENTATION, step, lane, attempt=attempt)
     shape = (Shown.FOOLING + config.recipe.generator_updates, config.train.lane_batch, UNIFORMS)
     return torch.from_numpy(stream.random(shape, dtype=np.float32))

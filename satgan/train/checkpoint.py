@@ -5,7 +5,7 @@ checkpoints/step-00000500/
     discriminator.safetensors   the same of the discriminator
     optimizers.safetensors      {adam}.{exp_avg|exp_avg_sq}.{weight}, {adam}.step
     history/lane-000.safetensors
-    state.json                  step, verdict, config, versions, sha256 of every file above
+    state.json                  step, verdict, origin (origin.py), config, versions, sha256 of every file above
     COMPLETE                    sha256 of state.json; written last
 """
 
@@ -30,7 +30,7 @@ from satgan.tiles.store import Store
 
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"
-BEST_NAME = "best.json"
+BEST_NAME, HISTORY_FOLDER = "best.json", "history/"
 STATE_NAME, COMPLETE_NAME, GENERATOR_NAME = "state.json", "COMPLETE", "generator.safetensors"
 PATTERN = rf"{FOLDER}/step-(\d{{8,}})/{COMPLETE_NAME}"
 Tensors = dict[str, Tensor]
@@ -115,13 +115,21 @@ class Checkpoint:
             self._verify(name, self._read(name), recorded)
 
     def tensors(self, name: str) -> Tensors:
-        """A safetensors file, verified."""
-        raw = self._read(name)
-        self._verify(name, raw, self.state["sha256"][name])
+        """What a safetensors file holds, verified."""
         try:
-            return load(raw)
+            return load(self.verified(name))
         except SafetensorError as error:
             raise CorruptData(f"{self.store.url}/{name} cannot be read: {error}", self._remedy()) from None
+
+    def verified(self, name: str) -> bytes:
+        """A file as it was written.
+
+        Raises:
+            CorruptData: it is gone, or other bytes than those whose digest was recorded.
+        """
+        raw = self._read(name)
+        self._verify(name, raw, self.state["sha256"][name])
+        return raw
 
     def _read(self, name: str) -> bytes:
         try:
@@ -148,7 +156,7 @@ def restore(pair: Pair, checkpoint: Checkpoint) -> None:
     Raises:
         CheckpointError: it was written under other settings.
     """
-    if checkpoint.state["config_digest"] != pair.config.digest():
+    if checkpoint.config().digest() != pair.config.digest():
         found = f"{checkpoint.store.url} was written under other settings than the run's config.yaml has"
         raise CheckpointError(found, "restore the config.yaml that belongs to it, or start under another --name")
     generators = checkpoint.tensors(GENERATOR_NAME)
@@ -168,7 +176,7 @@ def restore(pair: Pair, checkpoint: Checkpoint) -> None:
 
 def history_name(lane: int) -> str:
     """File of a lane's past fakes in a checkpoint."""
-    return f"history/lane-{lane:03d}.safetensors"
+    return f"{HISTORY_FOLDER}lane-{lane:03d}.safetensors"
 
 
 def _restore_player(player: Player, tensors: Tensors) -> None:

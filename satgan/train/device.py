@@ -22,12 +22,16 @@ def usable_cores() -> int:
     return cores() - 1 if cores() > 2 else cores()
 
 
-def training_device() -> torch.device:
-    """The GPU where there is one (S03), made to compute reproducibly, else the CPU."""
+def training_device(deterministic: bool) -> torch.device:
+    """The GPU where there is one (S03), else the CPU.
+
+    Args:
+        deterministic: on the GPU the same bits in every run: no algorithm that adds in another order each time, none
+            chosen by a race; else cuDNN tries its algorithms on the first steps and takes the fastest.
+    """
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    # The same bits in every run: no algorithm that adds in another order, none chosen by a race.
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, not deterministic
     return torch.device("cuda")
 
 

@@ -1,6 +1,7 @@
 """What a worker's steps are fed with: its lanes' tiles and random choices, made ready while earlier steps compute."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -46,8 +47,11 @@ class Feed:
             device=device,
         )
 
-    def stream(self, start_step: int) -> TileStream:
-        """Batches from a step on; close it."""
+    def stream(self, start_step: int, attempt: int) -> TileStream:
+        """Batches from a step on; close it.
+
+        The order of the tiles does not depend on the attempt: each epoch still shows each tile once.
+        """
         tiles, train = self._config.tiles, self._config.train
         return TileStream(
             self.cache.source,
@@ -62,7 +66,7 @@ class Feed:
             keep=self.cache.kind != "none",
             device=self._device,
             on_device=self.cache.kind == "device",
-            prepare=self._draws,
+            prepare=partial(self._draws, attempt),
         )
 
     def inputs(self, batch: Batch, place: int) -> tuple[Tensor, Draws]:
@@ -92,9 +96,9 @@ class Feed:
         start = first - pieces.start * manifest.piece_tiles
         return to_unit_range(torch.from_numpy(tiles[start : start + count]))
 
-    def _draws(self, step: int) -> list[Draws]:
+    def _draws(self, attempt: int, step: int) -> list[Draws]:
         """The choices of all lanes; called by the stream's thread."""
-        draws = [draw(self._config, step, lane) for lane in self._lanes]
+        draws = [draw(self._config, step, lane, attempt) for lane in self._lanes]
         return [_pinned(one) for one in draws] if self._device.type == "cuda" else draws
 
 

@@ -5,6 +5,9 @@
 {"step": 0, "event": "failed", "found": …}      what ended the attempt
 {"step": 500, "event": "corrupt_checkpoint", "corrupt_step": 1000, "found": …, "aside": …}     on resume
 {"step": 500, "event": "checkpoint_failed", "found": …, "remedy": …, "stands": 0}              it is tried again
+{"step": 700, "event": "diverged", "found": "real_loss_before = nan", "attempt": 0}
+{"step": 500, "event": "rollback", "attempt": 1, "diverged_step": 700, "found": …}       satgan/train/divergence.py
+{"step": 500, "event": "fork", "run": …, "step": …}                                      satgan/train/fork.py
 {"step": 400, "event": "judged", "score": 3.1, "scores": {"spectrum": {"value": …, "floor": …, "ratio": …}, …}}
 {"step": 400, "event": "unjudged", "why": …}    the judge failed; it is tried again at the next checkpoint
 {"step": 400, "event": "alarm", "kind": "worse", "since_step": 300, …}         satgan/judge/alarms.py
@@ -23,6 +26,7 @@ from satgan.errors import RunLost, Stopped, StoreError
 from satgan.judge.judgement import Judgement
 from satgan.tiles.aside import written_aside
 from satgan.tiles.folder import folder_errors_told
+from satgan.train.divergence import NotFinite
 from satgan.train.events import Events
 from satgan.train.run_folder import RunFolder
 from satgan.train.troubles import Troubles
@@ -64,8 +68,7 @@ class Journal:
 
     def events(self, event: str) -> list[dict[str, Any]]:
         """The entries of one kind so far."""
-        lines = self._path.read_text(encoding="utf-8").splitlines()
-        return [entry for entry in map(json.loads, lines) if entry.get("event") == event]
+        return _events(self._path, event)
 
     def event(self, step: int, event: str, **about: Any) -> None:
         """Notes that something happened."""
@@ -110,14 +113,27 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A lost run's journal is another's; and whoever says Ctrl-C twice does not want to wait.
-        if isinstance(error, Exception) and not isinstance(error, Stopped | RunLost):
+        # A lost run's journal is another's; whoever says Ctrl-C twice does not want to wait; divergence is noted already.
+        if isinstance(error, Exception) and not isinstance(error, Stopped | RunLost | NotFinite):
             self.event(self._step, "failed", found=getattr(error, "found", f"{type(error).__name__}: {error}"))
             if not isinstance(error, StoreError):  # whose waiting was long enough
                 self.hand_in()
         with self._troubles.borne("TensorBoard's events were not written", "the run has ended"):
             self._events.close()
         self._file.close()
+
+
+def has_ended(folder: RunFolder, step: int) -> bool:
+    """Whether the run came to its end after `step` steps: a kill between its last checkpoint and its end leaves the
+    film to be made and the checkpoint to be judged."""
+    path = folder.fetch(JOURNAL_NAME)
+    return path.exists() and step in {entry["step"] for entry in _events(path, "end")}
+
+
+def _events(path: Path, event: str) -> list[dict[str, Any]]:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    entries = (json.loads(line) for line in lines if _step_of(line) < math.inf)
+    return [entry for entry in entries if entry.get("event") == event]
 
 
 def _drop_after(path: Path, step: int) -> None:

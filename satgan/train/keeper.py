@@ -22,6 +22,7 @@ from satgan.train.checkpoint import FOLDER, name_of
 from satgan.train.device import own_stream
 from satgan.train.film import Film, grid_name
 from satgan.train.journal import Journal
+from satgan.train.origin import Origin
 from satgan.train.retention import remove, remove_unwanted
 from satgan.train.run_folder import RunFolder
 from satgan.train.scorer import Scorer
@@ -42,7 +43,7 @@ class Keeper:
         pair: whose checkpoints.
         film: worker 0's frames.
         scorer: worker 0's; None on the others.
-        tile_set_digest: identity of the tile set.
+        origin: what each checkpoint records of where the numbers come from.
         watch: told of each checkpoint that is whole.
         troubles: told of what fails and does not end the run.
         start_step: the checkpoint that the run could resume from now; 0: there is none.
@@ -50,10 +51,10 @@ class Keeper:
 
     def __init__(
         self, config: Config, folder: RunFolder, pair: Pair, film: Film, scorer: Scorer | None,
-        tile_set_digest: str, watch: Watch, troubles: Troubles, start_step: int,
+        origin: Origin, watch: Watch, troubles: Troubles, start_step: int,
     ) -> None:  # fmt: skip
         self._train, self._folder, self._pair, self._film, self._scorer = config.train, folder, pair, film, scorer
-        self._digest, self._watch = tile_set_digest, watch
+        self._origin, self._watch = origin, watch
         self._troubles, self._whole_step = troubles, start_step
         self._writer = Writer(start_step > 0, self._not_written)
         self._bringing: tuple[int, Journal] | None = None
@@ -82,7 +83,7 @@ class Keeper:
         """
         self._tell(self._writer.make_way())
         self.note_judgement(journal, wait=False)
-        snapshot = take_snapshot(self._pair, step, self._digest)
+        snapshot = take_snapshot(self._pair, step, self._origin)
         self._untold, self._kept_at = (step, numbers), time.monotonic()
         if journal and snapshot:
             journal.event(step, "checkpoint", grid=grid_name(step))

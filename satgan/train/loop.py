@@ -14,10 +14,12 @@ from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, Checkpoint, best_of, complete_steps, name_of, restore
 from satgan.train.clock import Clock
 from satgan.train.device import LaneRunner, decide, training_device
+from satgan.train.divergence import NotFinite, Rollback, roll_back, wrong_numbers, wrong_tensors
 from satgan.train.feed import Feed
 from satgan.train.film import FILM_NAME, Film, grid_name
-from satgan.train.journal import JUDGED, Journal
+from satgan.train.journal import JUDGED, Journal, has_ended
 from satgan.train.keeper import Keeper
+from satgan.train.origin import Origin, origin_of
 from satgan.train.progress import Progress
 from satgan.train.recovery import Recovered, recover
 from satgan.train.run_folder import RunFolder, write_config
@@ -57,20 +59,30 @@ def train_loop(config: Config, watch: Watch) -> Outcome | None:
 
     Raises:
         Stopped: as `watch` wished, after the checkpoint.
+        Diverged: a number is not finite, and it may not be rolled back.
     """
-    return _Run(config, watch).go()
+    rollback: Rollback | None = None
+    while True:
+        run = _Run(config, watch, rollback)
+        try:
+            return run.go()
+        except NotFinite as error:
+            ranks.barrier()  # worker 0 has written what it was writing
+            rollback = roll_back(config, run.origin.attempt, error)
+            if run.first:
+                watch.say(rollback.text())
 
 
 class _Run:
-    """The state of one worker's attempt at a run."""
+    """The state of one worker's attempt at a run; `rollback` says why it is not the first one of this call."""
 
-    def __init__(self, config: Config, watch: Watch) -> None:
+    def __init__(self, config: Config, watch: Watch, rollback: Rollback | None) -> None:
         config = Config.model_validate_json(ranks.from_first(decide(config).model_dump_json()))
         threads = config.train.threads_per_lane
         assert threads is not None
         self.config, self.watch, self.train = config, watch, config.train
         self.folder = RunFolder(self.train.store, self.train.name)
-        self.device = training_device()
+        self.device = training_device(self.train.deterministic)
         mine = ranks.lanes_of(ranks.rank(), ranks.world_size(), self.train.lanes)
         self.feed = Feed(config, mine, self.device)
         here = ranks.workers_on_this_machine()
@@ -81,6 +93,7 @@ class _Run:
         self.first = ranks.rank() == 0
         self.recovered = self._recover()
         self._check_agreement()
+        self.rollback, self.origin = rollback, Origin(self.feed.tile_set.digest)
         self.start_step = self._resume()
         self.troubles = Troubles(watch.say)
         self.film = Film(self.folder.store, config, self.troubles)
@@ -109,12 +122,15 @@ class _Run:
 
     def _resume(self) -> int:
         steps = complete_steps(self.folder.store)
-        if not steps:
-            if self.config.gan.discriminator_norm == "virtual":
-                self.pair.set_reference(self.feed.reference())
-            return 0
-        restore(self.pair, Checkpoint(self.folder.store.child(f"{FOLDER}/{name_of(steps[-1])}")))
-        return steps[-1]
+        if steps:
+            checkpoint = Checkpoint(self.folder.store.child(f"{FOLDER}/{name_of(steps[-1])}"))
+            restore(self.pair, checkpoint)
+            self.origin = origin_of(checkpoint.state)
+        elif self.config.gan.discriminator_norm == "virtual":
+            self.pair.set_reference(self.feed.reference())
+        if self.rollback:
+            self.origin = self.origin._replace(attempt=self.rollback.attempt)
+        return steps[-1] if steps else 0
 
     def go(self) -> Outcome | None:
         """The whole attempt; nothing where the run is complete."""
@@ -122,10 +138,12 @@ class _Run:
         with ExitStack() as stack:
             stack.callback(self.folder.close)
             stack.callback(self.runner.close)
-            if self.start_step >= train.steps:
+            if self.start_step >= train.steps and ranks.first_says(
+                self.first and is_finished(self.folder, train.steps)
+            ):
                 return finished_outcome(self.folder) if self.first else None
             journal = stack.enter_context(Journal(self.folder, self.start_step, self.troubles)) if self.first else None
-            stream = stack.enter_context(self.feed.stream(self.start_step))
+            stream = stack.enter_context(self.feed.stream(self.start_step, self.origin.attempt))
             clock = Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
             self._note_start(journal)
             keeper = self._keeper(journal, stack)
@@ -134,6 +152,7 @@ class _Run:
                 numbers = self._step(batch, journal, clock, stream)
                 stopping = self._stopping(step + 1)
                 if keeper.due(step + 1) or stopping:
+                    self._check(step + 1, wrong_tensors(self.pair), journal)
                     keeper.keep(step + 1, numbers, journal)
                     self.score = keeper.score
                     self._show(step + 1, numbers, clock, at_checkpoint=True)
@@ -156,8 +175,8 @@ class _Run:
             if self.start_step and self.start_step not in {entry["step"] for entry in judged}:
                 scorer.submit(self.start_step, self.pair.averaged_generator())
         keeper = Keeper(
-            self.config, self.folder, self.pair, self.film, scorer, self.feed.tile_set.digest, self.watch,
-            self.troubles, self.start_step,
+            self.config, self.folder, self.pair, self.film, scorer, self.origin, self.watch, self.troubles,
+            self.start_step,
         )  # fmt: skip
         stack.callback(keeper.close)
         return keeper
@@ -175,11 +194,25 @@ class _Run:
             self.film.add(self.pair.lanes[0].fakes[0])
         if (step + 1) % self.train.log_steps == 0:
             numbers |= self.pair.evaluate()
-            if journal:
-                journal.numbers(step + 1, numbers, clock.timing(stream.waited_seconds))
+        self._check(step + 1, wrong_numbers(numbers), journal)
+        if (step + 1) % self.train.log_steps == 0 and journal:
+            journal.numbers(step + 1, numbers, clock.timing(stream.waited_seconds))
         if (step + 1) % min(self.train.log_steps, 10) == 0:
             self._show(step + 1, numbers, clock)
         return numbers
+
+    def _check(self, step: int, wrong: str, journal: Journal | None) -> None:
+        """Ends the attempt where something is not finite; all workers find the same.
+
+        Raises:
+            NotFinite: `wrong` names something.
+        """
+        if not wrong:
+            return
+        if journal:
+            journal.event(step, "diverged", found=wrong, attempt=self.origin.attempt)
+            journal.hand_in()
+        raise NotFinite(step, wrong)
 
     def _stopping(self, step: int) -> bool:
         """Whether all workers save and stop after `step` steps."""
@@ -207,12 +240,18 @@ class _Run:
         lane.begin(*self.feed.inputs(batch, self.pair.lanes.index(lane)))
 
     def _note_start(self, journal: Journal | None) -> None:
-        if journal:
-            write_config(self.folder, self.config, self.feed.tile_set.digest)
-            about = {"workers": ranks.world_size(), "device": str(self.device), "cache": self.feed.cache.kind}
-            journal.event(self.start_step, "resume" if self.start_step else "start", **about)
-            for corrupt in self.recovered.corrupt:
-                journal.event(self.start_step, "corrupt_checkpoint", **corrupt.about())
+        if not journal:
+            return
+        write_config(self.folder, self.config, self.origin)
+        if self.rollback:
+            journal.event(self.start_step, "rollback", **self.rollback._asdict())
+        forked = self.origin.forked_from
+        if forked and forked["step"] == self.start_step and not journal.events("fork"):
+            journal.event(self.start_step, "fork", parent=forked["run"], parent_step=forked["step"])
+        about = {"workers": ranks.world_size(), "device": str(self.device), "cache": self.feed.cache.kind}
+        journal.event(self.start_step, "resume" if self.start_step else "start", **about)
+        for corrupt in self.recovered.corrupt:
+            journal.event(self.start_step, "corrupt_checkpoint", **corrupt.about())
 
     def _show(self, step: int, numbers: dict[str, float], clock: "Clock", at_checkpoint: bool = False) -> None:
         if self.first:
@@ -235,6 +274,12 @@ class _Run:
         shown = film and place(film)
         best = _best(self.folder)
         return Outcome(self.folder.url, steps, checkpoint, grid, shown, *best, seconds, speed, waited)
+
+
+def is_finished(folder: RunFolder, steps: int) -> bool:
+    """Whether a run of so many steps has nothing left to do."""
+    taken = complete_steps(folder.store)
+    return bool(taken) and (taken[-1] > steps or (taken[-1] == steps and has_ended(folder, steps)))
 
 
 def finished_outcome(folder: RunFolder) -> Outcome:

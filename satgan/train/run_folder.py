@@ -14,6 +14,7 @@ from satgan.provenance import versions
 from satgan.tiles.folder import folder_errors_told
 from satgan.tiles.store import FolderStore, Patience, Store, open_store
 from satgan.train.holder import Holder
+from satgan.train.origin import Origin
 
 CONFIG_NAME = "config.yaml"
 SCRATCH_PREFIX, HOLDER_NAME = "satgan-run-", "holder.json"
@@ -84,10 +85,12 @@ def _sweep_scratch() -> None:
                 shutil.rmtree(path.parent)
 
 
-def write_config(folder: RunFolder, config: Config, tile_set_digest: str) -> None:
-    """Writes the complete config with versions and the tile set's digest."""
+def write_config(folder: RunFolder, config: Config, origin: Origin) -> None:
+    """Writes the complete config with versions, the tile set's digest, and the parent of a fork."""
     tree: dict[str, Any] = config.model_dump(mode="json")
-    about = {"versions": versions(), "tile_set": tile_set_digest}
+    about: dict[str, Any] = {"versions": versions(), "tile_set": origin.tile_set}
+    if origin.forked_from:
+        about["forked_from"] = origin.forked_from
     text = yaml.safe_dump({**tree, "about": about}, sort_keys=False, allow_unicode=True)
     folder.store.write(CONFIG_NAME, text.encode())
 
@@ -119,25 +122,31 @@ def check_same_run(folder: RunFolder, config: Config, tile_set_digest: str) -> C
     if recorded is None:
         return None
     before, digest_before = recorded
-    train = config.train
-    precision = before.train.precision if train.precision == "auto" else train.precision
-    threads = train.threads_per_lane or before.train.threads_per_lane
-    resumed = config.model_copy(
-        update={"train": train.model_copy(update={"precision": precision, "threads_per_lane": threads})}
-    )
-    differences = _differences(before.numbers(), resumed.numbers())
+    resumed = as_recorded(config, before)
+    changed = differences(before.numbers(), resumed.numbers())
     if digest_before != tile_set_digest:
-        differences.append(f"tile set: {digest_before[:12]}… before, {tile_set_digest[:12]}… now")
-    if differences:
-        listed = "\n".join(f"  {line}" for line in differences)
+        changed.append(f"tile set: {digest_before[:12]}… before, {tile_set_digest[:12]}… now")
+    if changed:
+        listed = "\n".join(f"  {line}" for line in changed)
         raise CheckpointError(
             f"{folder.url} was started with other settings:\n{listed}",
-            "give the former settings to resume it, or another --name to start a new run",
+            "give the former settings to resume it, --fork NAME to go on from its newest checkpoint with these "
+            "settings as a new run, or another --name to begin anew",
         )
     return resumed
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def as_recorded(config: Config, before: Config) -> Config:
+    """The config with what it leaves to the machine (precision, threads) taken from an earlier one."""
+    train = config.train
+    precision = before.train.precision if train.precision == "auto" else train.precision
+    threads = train.threads_per_lane or before.train.threads_per_lane
+    decided = train.model_copy(update={"precision": precision, "threads_per_lane": threads})
+    return config.model_copy(update={"train": decided})
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Lines `group.field: … before, … now`, for two configs as trees."""
     return [
         f"{group}.{field}: {before[group][field]} before, {now[group][field]} now"
         for group in before

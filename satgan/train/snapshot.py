@@ -6,7 +6,7 @@ them (tensors with names, files, digests) and where it goes is another thread's 
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -31,6 +31,7 @@ from satgan.train.checkpoint import (
     name_of,
 )
 from satgan.train.device import moment
+from satgan.train.origin import Origin
 
 
 class PlayerSnapshot(NamedTuple):
@@ -60,13 +61,13 @@ class Snapshot(NamedTuple):
 
 
 @torch.no_grad()
-def take_snapshot(pair: Pair, step: int, tile_set_digest: str) -> Snapshot | None:
+def take_snapshot(pair: Pair, step: int, origin: Origin) -> Snapshot | None:
     """What the checkpoint after `step` steps needs; every worker calls it, worker 0 gets it.
 
     Args:
         pair: after that step.
         step: steps taken.
-        tile_set_digest: identity of the tile set.
+        origin: what the checkpoint records of where its numbers come from.
     """
     filled = [lane.history.tiles[:step] for lane in pair.lanes]
     histories = ranks.gather_lanes(filled, pair.config.train.lanes)
@@ -76,8 +77,7 @@ def take_snapshot(pair: Pair, step: int, tile_set_digest: str) -> Snapshot | Non
         "format_version": FORMAT_VERSION,
         "step": step,
         "verdict": list(pair.verdict),
-        "tile_set": tile_set_digest,
-        "config_digest": pair.config.digest(),
+        **origin._asdict(),
         "config": pair.config.model_dump(mode="json"),
         "versions": versions(),
     }
@@ -100,15 +100,27 @@ def write_snapshot(run: Store, pair: Pair, snapshot: Snapshot, averaged: Generat
         StoreError: the store does not take it.
     """
     key = f"{FOLDER}/{name_of(snapshot.step)}"
+    files = (
+        (name, save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}))
+        for name, tensors in _files(pair, snapshot, averaged)
+    )
+    write_files(run, key, snapshot.state, files)
+    return key
+
+
+def write_files(run: Store, key: str, state: dict[str, Any], files: Iterable[tuple[str, bytes]]) -> None:
+    """Writes the files of a checkpoint under `key`, then state.json with their digests, COMPLETE last.
+
+    Raises:
+        StoreError: the store does not take them.
+    """
     digests = {}
-    for name, tensors in _files(pair, snapshot, averaged):
-        raw = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+    for name, raw in files:
         digests[name] = hashlib.sha256(raw).hexdigest()
         run.write(f"{key}/{name}", raw)
-    text = json.dumps(snapshot.state | {"sha256": digests}, indent=2).encode()
+    text = json.dumps(state | {"sha256": digests}, indent=2).encode()
     run.write(f"{key}/{STATE_NAME}", text)
     run.write(f"{key}/{COMPLETE_NAME}", hashlib.sha256(text).hexdigest().encode())
-    return key
 
 
 def _copied(player: Player) -> PlayerSnapshot:

@@ -14,8 +14,9 @@ from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.store import FolderStore, open_store
 from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.train.checkpoint import complete_steps
+from satgan.train.fork import fork
 from satgan.train.lease import Lease
-from satgan.train.loop import Outcome, finished_outcome, train_loop
+from satgan.train.loop import Outcome, finished_outcome, is_finished, train_loop
 from satgan.train.progress import Progress
 from satgan.train.recovery import newest_whole
 from satgan.train.run_folder import CONFIG_NAME, RunFolder, check_same_run
@@ -35,19 +36,26 @@ EMBEDDED: dict[tuple[int, int], tuple[str, Callable[[Path, int], TileSet]]] = {
 """Where no tile set is given, by size and channels: a name, and who opens it."""
 
 
-def prepare(config: Config, say: Callable[[str], None]) -> tuple[Config, int]:
+def prepare(config: Config, say: Callable[[str], None], parent: str | None = None) -> tuple[Config, int]:
     """Opens or makes the tile set, compares with an earlier attempt, decides the number of workers.
+
+    Args:
+        config: the run's.
+        say: told where the tiles are from.
+        parent: name of the run that this one is forked from.
 
     Returns:
         The complete config, and the step from which the run will go on (0: from the start).
 
     Raises:
         TilesError: no tiles, or of another size or channel count than the networks.
-        CheckpointError: the run was started with other settings.
+        CheckpointError: the run was started with other settings, or cannot be forked.
     """
     tile_set = _tile_set(config, say)
     _check_tiles(config, tile_set)
     config = _placed(config, tile_set.store.url)
+    if parent is not None:
+        fork(config, parent, tile_set.digest, say)
     folder = RunFolder(config.train.store, config.train.name)
     try:
         steps = complete_steps(folder.store)
@@ -94,11 +102,11 @@ def start(config: Config, show: Callable[[Progress], None], say: Callable[[str],
         return outcome
 
 
-def finished(config: Config) -> Outcome:
-    """The outcome of a run that is complete already."""
+def finished(config: Config) -> Outcome | None:
+    """The outcome of a run that is complete already; None where something is left to do."""
     folder = RunFolder(config.train.store, config.train.name)
     try:
-        return finished_outcome(folder)
+        return finished_outcome(folder) if is_finished(folder, config.train.steps) else None
     finally:
         folder.close()
 

@@ -12,7 +12,7 @@ from bench.measure import Effort, affordable
 from bench.plain import PlainLoop
 from bench.step import Block, measure_blocks
 from bench.table import GOALS, Row, as_json, markdown, reached
-from bench.variants import VARIANTS, make_batches, same_work
+from bench.variants import VARIANTS, make_batches, same_work, variants_on
 from satgan.config import Config, load_config
 from satgan.gan.describe import step_flops
 
@@ -61,7 +61,7 @@ def test_every_block_has_a_row_per_variant() -> None:
     blocks = [Block(preset, 4, tiny(preset)) for preset in ("article", "dcgan")]
     results = measure_blocks(blocks, CPU, EFFORT, 60.0, 1e12)
     assert [(one.preset, one.variant) for one in results.rows] == [
-        (one.preset, name) for one in blocks for name in VARIANTS
+        (one.preset, name) for one in blocks for name in variants_on(CPU)
     ]
     assert not results.left_out
     assert all(len(one.step_seconds) == 2 and one.ratio is not None for one in results.rows)
@@ -82,7 +82,7 @@ def test_the_roof_follows_from_the_flops_of_the_variants_own_work() -> None:
 def test_without_time_the_first_run_is_the_result_and_larger_batches_are_left_out() -> None:
     blocks = [Block("dcgan", 4, tiny("dcgan")), Block("dcgan", 8, tiny("dcgan"))]
     results = measure_blocks(blocks, CPU, EFFORT, 0.0, 1e12)
-    assert [one.cold for one in results.rows] == [True] * len(VARIANTS)
+    assert [one.cold for one in results.rows] == [True] * len(variants_on(CPU))
     assert [one.label for one in results.rows] == [line.variant for line in results.left_out]
     assert "1, cold" in markdown(*results, "cpu")
     assert "not measured: dcgan at batch 8" in markdown(*results, "cpu")
@@ -116,7 +116,7 @@ def test_the_command_prints_one_table(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr("bench.machine.MATRIX_SIZES", {"cpu": 64})
     assert step.main(["cpu", "--presets", "dcgan", "--batches", "4", "--rounds", "1"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("\n| dcgan | 4 |") == len(VARIANTS)
+    assert printed.count("\n| dcgan | 4 |") == len(variants_on(CPU))
     for name in ("date", "commit", "machine", "versions", "roof"):
         assert f"- {name}: " in printed
 
@@ -125,3 +125,12 @@ def test_no_gpu_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert step.main(["gpu"]) == 2
     assert "scripts/bench cpu" in capsys.readouterr().err
+
+
+def test_any_algorithm_is_measured_on_a_gpu_only_and_does_the_same_work() -> None:
+    assert set(variants_on(torch.device("cuda"))) - set(variants_on(CPU)) == {"free"}
+    config = tiny("dcgan")
+    batches = make_batches(config, CPU, 2)
+    losses = [VARIANTS[name](config, batches, CPU).parts[0].run(0) for name in ("recipe", "free")]
+    assert losses[0] == losses[1]
+    assert torch.backends.cudnn.benchmark is False

@@ -1,8 +1,6 @@
-"""A run's numbers follow from its config and seed alone: not from workers, stops, prefetch or lanes at a time."""
+"""A run's numbers follow from its config and seed alone: not from stops, prefetch or lanes at a time."""
 
 import json
-import multiprocessing
-import os
 import threading
 from itertools import islice
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 
 from satgan.config import Config
 from satgan.errors import CheckpointError
@@ -22,27 +19,10 @@ from satgan.tiles.tile_set import open_tile_set
 from satgan.train import ranks
 from satgan.train.checkpoint import complete_steps
 from satgan.train.feed import Feed
-from satgan.train.loop import train_loop
 from satgan.train.run_folder import RunFolder
 from satgan.train.start import prepare
-from satgan.train.watch import Watch
 from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
-
-OPTIONS: list[dict[str, dict[str, Any]]] = [
-    {},
-    {"train": {"precision": "bfloat16"}},
-    {"recipe": {"history_share": 0.0}, "tiles": {"augment": "none"}},
-    {"gan": {"generator_norm": "virtual", "discriminator_norm": "virtual", "virtual_batch": 7, "generator_leak": 0.2}},
-    {
-        "recipe": {
-            "real_target": 0.9, "instance_noise": 0.1, "instance_noise_steps": 8,
-            "differentiable_augmentation": "color,translation,cutout",
-        }
-    },
-]  # fmt: skip
-"""Every option that touches the numbers stands in one of them."""
-
-TOGETHER = {"gan": OPTIONS[3]["gan"] | {"smoothing_layers": 1}, "recipe": OPTIONS[4]["recipe"]}
+from tests.train.options import OPTIONS, TOGETHER
 
 
 @pytest.mark.parametrize("options", OPTIONS)
@@ -131,9 +111,9 @@ def test_a_tile_drawn_by_virtual_norm_is_the_same_in_any_batch(make_config: Make
 def test_no_random_number_is_drawn_in_the_step(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = set()
 
-    def noted(config: Config, step: int, lane: int) -> Draws:
+    def noted(config: Config, step: int, lane: int, attempt: int) -> Draws:
         threads.add(threading.current_thread().name)
-        return draw(config, step, lane)
+        return draw(config, step, lane, attempt)
 
     monkeypatch.setattr("satgan.train.feed.draw", noted)
     run(make_config())
@@ -149,46 +129,6 @@ def test_lanes_at_the_same_time_change_nothing(
         monkeypatch.setattr("satgan.train.device.usable_cores", lambda cores=cores: cores)
         outcomes.append(run(make_config(**options, train={"name": f"cores-{cores}", "precision": "bfloat16"})))
     assert weights_of(outcomes[0].checkpoint) == weights_of(outcomes[1].checkpoint)
-
-
-def _worker(rank: int, workers: int, rendezvous: str, config: dict[str, Any]) -> None:
-    """One of several workers, as a launcher would start it."""
-    os.environ["LOCAL_WORLD_SIZE"] = str(workers)
-    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=workers)
-    train_loop(Config.model_validate(config), Watch(progress=lambda _: None, checkpoint=lambda *_: None))
-    dist.barrier()  # nobody leaves while another still talks to it
-    dist.destroy_process_group()
-
-
-def _spawn(arguments: tuple[int, str, dict[str, Any]], workers: int) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_worker, args=(rank, *arguments)) for rank in range(workers)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=120)
-        process.kill()
-    assert [process.exitcode for process in processes] == [0] * workers
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(torch.cuda.is_available(), reason="gloo moves no GPU tensors, and NCCL takes a GPU per worker")
-@pytest.mark.parametrize("options", [*OPTIONS[:2], TOGETHER])
-def test_any_number_of_workers_ends_with_the_same_bits(
-    make_config: MakeConfig, tmp_path: Path, options: dict[str, Any]
-) -> None:
-    """20 steps of 4 lanes by 1, 2 and 3 workers, and by 3 that resume what 2 left at step 10."""
-    groups = {group: options[group] for group in options if group != "train"}
-    train = {"steps": 20, "checkpoint_steps": 10, "checkpoint_seconds": 1e-6} | options.get("train", {})
-    alone = run(make_config(**groups, train=train | {"name": "alone"}))
-    for workers, name, steps in ((2, "two", 20), (3, "three", 20), (2, "mixed", 10), (3, "mixed", 20)):
-        config = make_config(**groups, train=train | {"name": name, "steps": steps, "workers": workers})
-        arguments = (workers, str(tmp_path / f"meet-{name}-{steps}"), config.model_dump(mode="json"))
-        _spawn(arguments, workers)
-    for name in ("two", "three", "mixed"):
-        folder = Path(alone.run).parent / name
-        assert weights_of(alone.checkpoint) == weights_of(str(folder / "checkpoints" / "step-00000020"))
-        assert journal_numbers(alone.run) == journal_numbers(str(folder))
 
 
 def _global_batches(config: Config, workers: int) -> list[tuple[int, int, bytes, str]]:
