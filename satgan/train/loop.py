@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack
 from itertools import islice
-from typing import NamedTuple
 
 from satgan.config import Config
 from satgan.errors import Stopped, StoreError
@@ -11,15 +10,16 @@ from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.tiles.stream import Batch, TileStream
 from satgan.train import ranks
-from satgan.train.checkpoint import FOLDER, Checkpoint, best_of, complete_steps, name_of, restore
+from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, restore
 from satgan.train.clock import Clock
 from satgan.train.device import LaneRunner, decide, training_device
 from satgan.train.divergence import NotFinite, Rollback, roll_back, wrong_numbers, wrong_tensors
 from satgan.train.feed import Feed
-from satgan.train.film import FILM_NAME, Film, grid_name
-from satgan.train.journal import JUDGED, Journal, has_ended
+from satgan.train.film import Film, grid_name
+from satgan.train.journal import JUDGED, Journal
 from satgan.train.keeper import Keeper
 from satgan.train.origin import Origin, origin_of
+from satgan.train.outcome import Outcome, best_place, finished_outcome, is_finished
 from satgan.train.progress import Progress
 from satgan.train.recovery import Recovered, recover
 from satgan.train.run_folder import RunFolder, write_config
@@ -29,22 +29,6 @@ from satgan.train.watch import Watch
 
 STOP_STEPS = 10
 """Several workers agree every so many steps whether to stop; one alone looks after each."""
-
-
-class Outcome(NamedTuple):
-    """Where a finished run's results lie (paths or s3:// urls), and how it went; `best` is the best checkpoint by the
-    judge, and `score` its score."""
-
-    run: str
-    step: int
-    checkpoint: str
-    grid: str
-    film: str | None
-    best: str | None
-    score: float | None
-    seconds: float
-    tiles_per_second: float
-    waited_share: float
 
 
 def train_loop(config: Config, watch: Watch) -> Outcome | None:
@@ -272,24 +256,5 @@ class _Run:
         waited = stream.waited_seconds / seconds if seconds else 0.0
         checkpoint, grid = place(f"{FOLDER}/{name_of(steps)}"), place(grid_name(steps))
         shown = film and place(film)
-        best = _best(self.folder)
+        best = best_place(self.folder)
         return Outcome(self.folder.url, steps, checkpoint, grid, shown, *best, seconds, speed, waited)
-
-
-def is_finished(folder: RunFolder, steps: int) -> bool:
-    """Whether a run of so many steps has nothing left to do."""
-    taken = complete_steps(folder.store)
-    return bool(taken) and (taken[-1] > steps or (taken[-1] == steps and has_ended(folder, steps)))
-
-
-def finished_outcome(folder: RunFolder) -> Outcome:
-    """The outcome of a run that has nothing left to do; in its folder nothing is changed."""
-    step = complete_steps(folder.store)[-1]
-    film = folder.place(FILM_NAME) if folder.store.exists(FILM_NAME) else None
-    checkpoint, grid = folder.place(f"{FOLDER}/{name_of(step)}"), folder.place(grid_name(step))
-    return Outcome(folder.url, step, checkpoint, grid, film, *_best(folder), 0.0, 0.0, 0.0)
-
-
-def _best(folder: RunFolder) -> tuple[str | None, float | None]:
-    best = best_of(folder.store)
-    return (folder.place(f"{FOLDER}/{name_of(best[0])}"), best[1]) if best else (None, None)

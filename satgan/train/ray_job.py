@@ -19,7 +19,8 @@ from satgan.errors import InputError, SatganError
 from satgan.tiles.folder import folder_errors_told
 from satgan.tiles.store import S3Store, open_store
 from satgan.train.device import cores
-from satgan.train.loop import Outcome, train_loop
+from satgan.train.loop import train_loop
+from satgan.train.outcome import Outcome
 from satgan.train.progress import Progress
 from satgan.train.stop import StopSignals
 from satgan.train.watch import Watch, say_on_stderr

@@ -16,7 +16,8 @@ from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.train.checkpoint import complete_steps
 from satgan.train.fork import fork
 from satgan.train.lease import Lease
-from satgan.train.loop import Outcome, finished_outcome, is_finished, train_loop
+from satgan.train.loop import train_loop
+from satgan.train.outcome import Outcome, finished_outcome, is_finished
 from satgan.train.progress import Progress
 from satgan.train.recovery import newest_whole
 from satgan.train.run_folder import CONFIG_NAME, RunFolder, check_same_run

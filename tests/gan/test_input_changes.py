@@ -117,9 +117,9 @@ def test_everything_that_is_shown_is_changed_alike(make_config: MakeConfig, monk
 def test_what_is_off_is_not_drawn(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: set[Purpose] = set()
 
-    def noted(seed: int, purpose: Purpose, *place: int, attempt: int) -> np.random.Generator:
+    def noted(seed: int, purpose: Purpose, step: int, lane: int, attempt: int) -> np.random.Generator:
         drawn.add(purpose)
-        return generator(seed, purpose, *place, attempt=attempt)
+        return generator(seed, purpose, step, lane, attempt=attempt)
 
     monkeypatch.setattr("satgan.gan.noise.generator", noted)
     draws = draw(make_config(), 3, 1)

@@ -14,7 +14,8 @@ from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.randomness import Purpose, generator
 from satgan.tiles.shards import pack
-from satgan.train.loop import Outcome, train_loop
+from satgan.train.loop import train_loop
+from satgan.train.outcome import Outcome
 from satgan.train.watch import Watch
 
 MakeConfig = Callable[..., Config]

@@ -19,7 +19,8 @@ from satgan.gan.step import train_step
 from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.keeper import NOT_WRITTEN
-from satgan.train.loop import Outcome, train_loop
+from satgan.train.loop import train_loop
+from satgan.train.outcome import Outcome
 from satgan.train.watch import Watch
 from tests.tiles.fault_proxy import Fault, FaultProxy, dropped, fault_proxy, late, refused
 from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
