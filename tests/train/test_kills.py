@@ -79,7 +79,7 @@ def test_a_run_killed_many_times_ends_as_one_left_alone(
     train = {"lanes": lanes, "checkpoint_steps": 1 + number, "steps": 20}
     groups = options | {"train": options.get("train", {}) | train}
     tiles = {"cache": cache, "cache_folder": str(tmp_path / "scratch")}
-    points = points_of(100 * number + 10 * lanes + len(cache), 20)
+    points = points_of(100 * number + 10 * lanes + len(cache), 10)
     check_kills(*both(make_config, groups, tiles), points)
 
 
