@@ -43,12 +43,14 @@ def sum_over_lanes(messages: list[Tensor], lanes: int) -> Tensor:
     if workers == 1:
         return _sum_in_order(messages)
     size, slice_size = messages[0].numel(), -(-messages[0].numel() // workers)
-    padded = [torch.nn.functional.pad(message, (0, slice_size * workers - size)) for message in messages]
-    outgoing = torch.stack(padded).view(len(messages), workers, slice_size).transpose(0, 1).reshape(-1)
+    outgoing = messages[0].new_zeros((workers, len(messages), slice_size))
+    for place, message in enumerate(messages):
+        for worker, part in enumerate(torch.split(message, slice_size)):
+            outgoing[worker, place, : len(part)] = part
     held = [len(lanes_of(worker, workers, lanes)) for worker in range(workers)]
     incoming = outgoing.new_empty(lanes * slice_size)
     dist.all_to_all_single(
-        incoming, outgoing, [count * slice_size for count in held], [len(messages) * slice_size] * workers
+        incoming, outgoing.view(-1), [count * slice_size for count in held], [len(messages) * slice_size] * workers
     )
     by_worker = [part.view(-1, slice_size) for part in torch.split(incoming, [count * slice_size for count in held])]
     summed = _sum_in_order([by_worker[lane % workers][lane // workers] for lane in range(lanes)])
