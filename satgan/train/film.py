@@ -39,7 +39,8 @@ class Film:
 
     def show_inputs(self, reals: Tensor) -> dict[str, float]:
         """Saves the first tiles `[B, C, S, S]` as the networks see them; returns their range."""
-        self._save(INPUTS_NAME, grid_png(to_bytes(reals).cpu().numpy(), GRID_COLUMNS))
+        with self._troubles.borne(NOT_SAVED, "the run goes on"):
+            self._run.write(INPUTS_NAME, grid_png(to_bytes(reals).cpu().numpy(), GRID_COLUMNS))
         return {"lowest": float(reals.min()), "highest": float(reals.max()), "mean": float(reals.mean())}
 
     def add(self, fake: Tensor) -> None:
@@ -52,15 +53,19 @@ class Film:
         return frames
 
     def cut(self, step: int, frames: list[Tensor], averaged: Generator) -> str:
-        """Saves a strip of frames and a grid of fixed noise; returns the grid's key. May run beside the steps."""
+        """Saves a strip of frames and a grid of fixed noise; returns the grid's key. May run beside the steps.
+
+        Raises:
+            StoreError: the store does not take them.
+        """
         if frames:
-            self._save(f"film/strip-{step:08d}.png", strip_png(torch.stack(frames).numpy()))
+            self._run.write(f"film/strip-{step:08d}.png", strip_png(torch.stack(frames).numpy()))
         seed, size = self._config.train.seed, self._config.gan.noise_size
         fixed = noise(seed, Purpose.GRID, (GRID_TILES, size)).to(next(averaged.parameters()).device)
         with torch.no_grad():
             tiles = to_bytes(averaged(fixed)).cpu().numpy()
         key = grid_name(step)
-        self._save(key, grid_png(tiles, GRID_COLUMNS))
+        self._run.write(key, grid_png(tiles, GRID_COLUMNS))
         return key
 
     def develop(self) -> str | None:
@@ -71,7 +76,3 @@ class Film:
                 self._run.write(FILM_NAME, whole_film_png([self._run.read(key) for key in strips]))
                 return FILM_NAME
         return None
-
-    def _save(self, key: str, picture: bytes) -> None:
-        with self._troubles.borne(NOT_SAVED, "the run goes on"):
-            self._run.write(key, picture)

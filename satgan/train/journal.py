@@ -113,7 +113,8 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A lost run's journal is another's; whoever says Ctrl-C twice does not want to wait; divergence is noted already.
+        # A lost run's journal is another's; whoever says Ctrl-C twice does not want to wait; that a number was not
+        # finite is noted already.
         if isinstance(error, Exception) and not isinstance(error, Stopped | RunLost | NotFinite):
             self.event(self._step, "failed", found=getattr(error, "found", f"{type(error).__name__}: {error}"))
             if not isinstance(error, StoreError):  # whose waiting was long enough

@@ -150,15 +150,16 @@ class Keeper:
                 return False
             self._whole_step = snapshot.step
             self._troubles.passed(NOT_WRITTEN)
-            frames, self._frames = self._frames, []
-            self._film.cut(snapshot.step, frames, averaged)
         if self._scorer:
             self._scorer.submit(snapshot.step, averaged)
             self._tidy_up(self._scorer)
         return True
 
     def _write(self, snapshot: Snapshot, averaged: Generator, journal: Journal) -> None:
-        journal.publish()  # first: a checkpoint that stands has its journal
+        # First: a checkpoint that stands has its journal and its pictures, and each frame is in one strip.
+        journal.publish()
+        self._film.cut(snapshot.step, self._frames, averaged)
+        self._frames = []
         store = self._folder.store
         try:
             write_snapshot(store, self._pair, snapshot, averaged)

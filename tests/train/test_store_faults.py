@@ -78,7 +78,7 @@ def through(
             (over if text.startswith("over: ") else failed).set()
 
     actions = {
-        6: lambda: wait_until(lambda: store.exists("film/grid-00000005.png")), 7: begin,
+        6: lambda: wait_until(lambda: store.exists("checkpoints/step-00000005/COMPLETE")), 7: begin,
         12: lambda: wait_until(failed.is_set), 13: thirteenth, 17: end, 18: lambda: wait_until(over.is_set),
     }  # fmt: skip
     at_steps(monkeypatch, actions)
