@@ -6,48 +6,24 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from satgan.kinds import (
+    Changes,
+    Count,
+    Filters,
+    Name,
+    Norm,
+    NotNegative,
+    Place,
+    Rate,
+    Seconds,
+    Share,
+    Workers,
+    as_number,
+)
 from satgan.presets import NETWORKS
 from satgan.scaling import RATES_AT_64, filters_for, ladder_of
-
-
-def _split_commas(value: object) -> object:
-    """`--gan.filters 32,16,8` and YAML lists are both accepted; an empty text is an empty list."""
-    return [part for part in value.split(",") if part] if isinstance(value, str) else value
-
-
-def _plain_name(value: str) -> str:
-    if not value or value.startswith(".") or not all(letter.isalnum() or letter in "-_." for letter in value):
-        raise ValueError("a name has letters, digits, '-', '_' and '.' only and does not begin with '.'")
-    if value == "tiles":
-        raise ValueError("that is where the store keeps tile sets: choose another name")
-    return value
-
-
-def _as_number(value: object) -> object:
-    """Options come as text, which `Literal` does not take for a number."""
-    return int(value) if isinstance(value, str) and value.isdigit() else value
-
-
-Filters = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split_commas)]
-Place = Annotated[str, Field(min_length=1)]
-Rate = Annotated[float, Field(gt=0, le=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Norm = Literal["batch", "virtual"]
-Changes = Annotated[tuple[Literal["color", "translation", "cutout"], ...], BeforeValidator(_split_commas)]
 
 
 class Group(BaseModel):
@@ -101,7 +77,7 @@ class GanConfig(Group):
     size: Count = Field(64, description="tile height and width: stem · 2ⁿ [pixels]")
     channels: Annotated[int, Field(ge=1, le=16)] = Field(3, description="bands of a tile")
     noise_size: Count = Field(32, description="length of the noise vector")
-    stem: Annotated[Literal[4, 7], BeforeValidator(_as_number)] = Field(
+    stem: Annotated[Literal[4, 7], BeforeValidator(as_number)] = Field(
         4, description="height and width of the first feature map (S01) [pixels]"
     )
     kernel_size: Annotated[int, Field(ge=3, le=11)] = Field(4, description="height and width of a filter [pixels]")
@@ -211,16 +187,33 @@ class RecipeConfig(Group):
 class TrainConfig(Group):
     """One run."""
 
-    name: Annotated[str, AfterValidator(_plain_name)] = Field("demo", description="run name: its folder in the store")
+    name: Name = Field("demo", description="run name: its folder in the store")
     store: Place = Field("runs", description="where runs are kept: folder or s3:// prefix")
     seed: Annotated[int, Field(ge=0, lt=2**64)] = Field(1234, description="from it every random number follows (S06)")
     steps: Count = Field(20_000, description="steps of the whole run (S30) [steps]")
     lanes: Count = Field(1, description="units of computation; the global batch is lanes · lane_batch")
     lane_batch: Annotated[int, Field(ge=2)] = Field(64, description="tiles of a lane in one step; its batch-norm batch")
-    workers: Annotated[int, Field(ge=0)] | None = Field(
+    workers: Workers | None = Field(
         None,
-        description="processes under Ray Train, at most one per lane; 0: this process without Ray; "
-        "none: one per GPU, 1 without a GPU; the numbers do not depend on it",
+        description="processes under Ray Train, at most one per lane; MIN:MAX: as many as the cluster has room for, "
+        "fewer when a machine is lost, more when one comes; 0: this process without Ray; none: one per GPU, 1 without "
+        "a GPU; the numbers do not depend on it",
+    )
+    restarts: Annotated[int, Field(ge=0)] = Field(
+        3,
+        description="how often workers that crashed or hung are started again before another checkpoint is written; "
+        "a machine that was taken away with notice does not count, errors that satgan names are not retried",
+    )
+    hang_seconds: Seconds = Field(
+        120, description="a worker's process that does not answer for so long is killed and counts as crashed [s]"
+    )
+    start_seconds: Seconds = Field(
+        600, description="the run ends when the cluster has had no room for its workers for so long [s]"
+    )
+    resize_seconds: Seconds = Field(
+        60,
+        description="with workers MIN:MAX: how long workers run before the run looks whether more have room; then it "
+        "goes on from its last checkpoint [s]",
     )
     threads_per_lane: Count | None = Field(
         None,
@@ -255,15 +248,24 @@ class TrainConfig(Group):
     keep_checkpoints: Count = Field(3, description="newest checkpoints that are kept; older ones are removed (S09)")
     keep_best: Count = Field(1, description="best checkpoints by the judge's score that are kept besides (S09)")
 
+    @property
+    def worker_range(self) -> tuple[int, int]:
+        """Fewest and most workers, once they are decided; equal where their number is fixed."""
+        assert self.workers is not None
+        ends = [int(end) for end in str(self.workers).split(":")]
+        return ends[0], ends[-1]
+
     @model_validator(mode="after")
     def _workers_fit(self) -> "TrainConfig":
-        if self.workers is not None and self.workers > self.lanes:
-            raise ValueError(
-                f"workers = {self.workers}, but a run with {self.lanes} lane(s) has work for {self.lanes} at most: "
-                f"take --workers {self.lanes}, or more lanes (--train.lanes {self.workers}) with smaller lane batches "
-                "or with the higher rates that a larger batch bears (S31)"
-            )
-        return self
+        if self.workers is None or self.worker_range[1] <= self.lanes:
+            return self
+        least, most = self.worker_range
+        fitting = self.lanes if least in (most, self.lanes) else f"{min(least, self.lanes)}:{self.lanes}"
+        raise ValueError(
+            f"workers = {self.workers}, but a run with {self.lanes} lane(s) has work for {self.lanes} at most: "
+            f"take --workers {fitting}, or more lanes (--train.lanes {most}) with smaller lane batches "
+            "or with the higher rates that a larger batch bears (S31)"
+        )
 
 
 class JudgeConfig(Group):

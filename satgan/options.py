@@ -113,7 +113,14 @@ def _metavar(info: FieldInfo) -> str:
     text = str(info.annotation)
     if get_origin(info.annotation) is tuple and "Literal" in text:
         return ",".join(get_args(get_args(info.annotation)[0]))
-    for word, shown in (("Literal", ""), ("tuple", "N,N,…"), ("float", "X"), ("bool", "yes|no"), ("int", "N")):
+    for word, shown in (
+        ("Literal", ""),
+        ("tuple", "N,N,…"),
+        ("int | str", "N|MIN:MAX"),
+        ("float", "X"),
+        ("bool", "yes|no"),
+        ("int", "N"),
+    ):
         if word in text:
             return shown or "|".join(str(value) for value in getattr(info.annotation, "__args__", ()))
     return "TEXT"

@@ -144,6 +144,10 @@ def test_filters_follow_the_size() -> None:
         ({"recipe": {"instance_noise_steps": 0}}, "instance_noise_steps"),
         ({"recipe": {"differentiable_augmentation": "color,flip"}}, "flip"),
         ({"train": {"workers": 3}}, "2 lane(s)"),
+        ({"train": {"workers": "1:3"}}, "--workers 1:2"),
+        ({"train": {"workers": "2:1"}}, "train.workers = '2:1'"),
+        ({"train": {"workers": "0:2"}}, "MIN is at least 1"),
+        ({"train": {"workers": "many"}}, "--workers 2:8"),
         ({"train": {"lane": 3}}, "did you mean lanes"),
         ({"train": {"name": "../up"}}, "name"),
         ({"train": {"seed": -1}}, "seed"),
@@ -167,6 +171,13 @@ def test_digest_follows_the_numbers_only() -> None:
     assert load_config("demo", {"train": {"steps": 5, "store": "x", "workers": 2}}).digest() == digest
     assert load_config("demo", {"train": {"seed": 5}}).digest() != digest
     assert load_config("demo", {"recipe": {"beta2": 0.99}}).digest() != digest
+
+
+@pytest.mark.parametrize(("given", "ends"), [("2", (2, 2)), (2, (2, 2)), ("2:2", (2, 2)), ("1:2", (1, 2)), (0, (0, 0))])
+def test_workers_are_a_number_or_a_range(given: int | str, ends: tuple[int, int]) -> None:
+    config = load_config("demo", {"train": {"workers": given}})
+    assert config.train.worker_range == ends
+    assert Config.model_validate_json(config.model_dump_json()) == config
 
 
 def test_free_options_exist() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    ("errors", "randomness", "provenance", "presets", "scaling"),
+    ("errors", "randomness", "provenance", "presets", "scaling", "kinds"),
     ("groups",),
     ("config",),
     ("tiles", "gan"),
@@ -27,7 +27,7 @@ HOMES = {
     "botocore": ("satgan/tiles/store.py", "satgan/tiles/s3_errors.py"),
     "rasterio": ("satgan/tiles/", "bench/cut.py"),
     "PIL": ("satgan/tiles/", "satgan/pictures/"),
-    "ray": ("satgan/train/ray_job.py", "satgan/cluster/", "tune/", "bench/tile_peers.py"),
+    "ray": ("satgan/train/ray_", "satgan/cluster/", "tune/", "bench/tile_peers.py", "bench/faults.py"),
     "torch.distributed": ("satgan/train/ranks.py", "bench/exact_sum.py"),
 }
 """Libraries with one place of use."""

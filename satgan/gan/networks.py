@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from satgan.gan.normalization import new_norm
-from satgan.groups import GanConfig, Norm
+from satgan.groups import GanConfig
+from satgan.kinds import Norm
 from satgan.randomness import Purpose, generator
 
 

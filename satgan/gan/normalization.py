@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from satgan.groups import Norm
+from satgan.kinds import Norm
 
 EPSILON = 1e-5
 MOMENTUM = 0.1

@@ -8,6 +8,8 @@
 {"step": 700, "event": "diverged", "found": "real_loss_before = nan", "attempt": 0}
 {"step": 500, "event": "rollback", "attempt": 1, "diverged_step": 700, "found": …}       satgan/train/divergence.py
 {"step": 500, "event": "fork", "run": …, "step": …}                                      satgan/train/fork.py
+{"step": 400, "event": "restart", "attempt": 2, "why": …, "time": …}           workers were started anew, from here
+{"step": 412, "event": "preemption", "workers": [1], "nodes": […], "deadline": …}  a machine goes; a checkpoint follows
 {"step": 400, "event": "judged", "score": 3.1, "scores": {"spectrum": {"value": …, "floor": …, "ratio": …}, …}}
 {"step": 400, "event": "unjudged", "why": …}    the judge failed; it is tried again at the next checkpoint
 {"step": 400, "event": "alarm", "kind": "worse", "since_step": 300, …}         satgan/judge/alarms.py

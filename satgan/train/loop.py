@@ -25,7 +25,7 @@ from satgan.train.recovery import Recovered, recover
 from satgan.train.run_folder import RunFolder, write_config
 from satgan.train.scorer import Scorer
 from satgan.train.troubles import Troubles
-from satgan.train.watch import Watch
+from satgan.train.watch import Entry, Watch
 
 STOP_STEPS = 10
 """Several workers agree every so many steps whether to stop; one alone looks after each."""
@@ -134,8 +134,10 @@ class _Run:
             for batch in islice(stream, train.steps - self.start_step):
                 step = batch.step
                 numbers = self._step(batch, journal, clock, stream)
-                stopping = self._stopping(step + 1)
-                if keeper.due(step + 1) or stopping:
+                stopping, notice = self._wishes(step + 1)
+                if notice and journal:
+                    journal.event(step + 1, "preemption", **notice)
+                if keeper.due(step + 1) or stopping or notice:
                     self._check(step + 1, wrong_tensors(self.pair), journal)
                     keeper.keep(step + 1, numbers, journal)
                     self.score = keeper.score
@@ -198,11 +200,15 @@ class _Run:
             journal.hand_in()
         raise NotFinite(step, wrong)
 
-    def _stopping(self, step: int) -> bool:
-        """Whether all workers save and stop after `step` steps."""
-        if ranks.world_size() > 1 and step % STOP_STEPS:
-            return False
-        return step < self.train.steps and ranks.first_says(self.first and self.watch.stop())
+    def _wishes(self, step: int) -> tuple[bool, Entry | None]:
+        """Whether all workers save and stop after `step` steps, and the notice for which they save and go on."""
+        if step == self.train.steps or (ranks.world_size() > 1 and step % STOP_STEPS):
+            return False, None
+        wish = "go on"
+        if self.first:
+            wish = "stop" if self.watch.stop() else "look" if self.watch.look() else wish
+        wish = ranks.from_first(wish)
+        return wish == "stop", self.watch.notice() if wish == "look" else None
 
     def _stop(self, step: int, journal: Journal | None, keeper: Keeper) -> None:
         """Ends a run whose last checkpoint is being written.
@@ -233,6 +239,10 @@ class _Run:
         if forked and forked["step"] == self.start_step and not journal.events("fork"):
             journal.event(self.start_step, "fork", parent=forked["run"], parent_step=forked["step"])
         about = {"workers": ranks.world_size(), "device": str(self.device), "cache": self.feed.cache.kind}
+        told = {entry["time"] for entry in journal.events("restart")}
+        for restart in self.watch.restarts:
+            if restart["time"] not in told:
+                journal.event(self.start_step, "restart", **restart)
         journal.event(self.start_step, "resume" if self.start_step else "start", **about)
         for corrupt in self.recovered.corrupt:
             journal.event(self.start_step, "corrupt_checkpoint", **corrupt.about())

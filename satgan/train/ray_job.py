@@ -1,11 +1,10 @@
-"""A run under Ray Train: several workers, one pair of networks. The only user of Ray in this room."""
+"""A run under Ray Train: several workers, one pair of networks."""
 
-import logging
 import os
-import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,69 +14,27 @@ from ray.train import CheckpointUploadMode, FailureConfig, RunConfig, ScalingCon
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from satgan.config import Config
-from satgan.errors import InputError, SatganError
 from satgan.tiles.folder import folder_errors_told
 from satgan.tiles.store import S3Store, open_store
-from satgan.train.device import cores
+from satgan.train.checkpoint import complete_steps
 from satgan.train.loop import train_loop
 from satgan.train.outcome import Outcome
 from satgan.train.progress import Progress
+from satgan.train.ray_board import open_board, stop_asker, watching
+from satgan.train.ray_cluster import ray_running
+from satgan.train.ray_faults import Referee, own_error
+from satgan.train.run_folder import RunFolder, read_config
 from satgan.train.stop import StopSignals
-from satgan.train.watch import Watch, say_on_stderr
+from satgan.train.watch import Entry, Watch, say_on_stderr
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-POLL_SECONDS = 0.5
-CONNECT_SECONDS = 5
-OBJECT_STORE_BYTES = 150 * 2**20
-"""Nothing large goes through Ray's object store."""
-CONTROLLER_FAILURES = 10
-"""How often workers may fail to start, each time after a minute; Ray would try for ever."""
+COLLECTIVE_SECONDS = 900
+"""Workers wait so long for one that is alive but does not come; a slow store may hold worker 0 up for minutes."""
+ORPHAN_SECONDS = 0.5
 RAY_FOLDER = ".ray"
 """Where Ray Train keeps its own records, beside the runs."""
-
-
-class Noticeboard:
-    """A small actor on which worker 0 pins the newest progress and lines for the user, and from which the driver reads
-    them; and the driver pins there that the run is to stop."""
-
-    def __init__(self) -> None:
-        self._newest: Progress | None = None
-        self._said: list[str] = []
-        self._stop = False
-        self._error: SatganError | None = None
-
-    def pin(self, progress: Progress) -> None:
-        """Worker 0 tells how far it is. A checkpoint's line is not lost behind the next one."""
-        if self._newest is None or not self._newest.at_checkpoint or progress.at_checkpoint:
-            self._newest = progress
-
-    def take(self) -> Progress | None:
-        """The newest progress that was not taken yet."""
-        newest, self._newest = self._newest, None
-        return newest
-
-    def say(self, text: str) -> None:
-        """Worker 0 has a line for the user."""
-        self._said.append(text)
-
-    def hear(self) -> list[str]:
-        """The lines that were not heard yet."""
-        said, self._said = self._said, []
-        return said
-
-    def stop(self) -> None:
-        """The driver wishes the run to save and stop."""
-        self._stop = True
-
-    def end(self, error: SatganError) -> None:
-        """The run must end at once, without saving."""
-        self._error = error
-
-    def stopping(self) -> bool | SatganError:
-        """Whether the driver wishes the run to stop, or what it must end for."""
-        return self._error or self._stop
 
 
 class _Trainer(TorchTrainer):
@@ -87,41 +44,67 @@ class _Trainer(TorchTrainer):
         """Nothing: KeyboardInterrupt ends `fit`, and with the driver its Ray and the workers."""
 
 
+class _Notices:
+    """Asks Ray Train now and then whether a machine of the run will be taken away: all workers ask together."""
+
+    def __init__(self) -> None:
+        self._pause_seconds = float(os.environ["RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S"])
+        self._asked = time.monotonic()
+        self._told: Any = None
+
+    def due(self) -> bool:
+        """Whether it is time to ask."""
+        if time.monotonic() - self._asked < self._pause_seconds:
+            return False
+        self._asked = time.monotonic()
+        return True
+
+    def news(self) -> Entry | None:
+        """What Ray Train has heard and did not tell before; the same on every worker."""
+        info = ray.train.get_preemption_info()
+        if info is None or info == self._told:
+            return None
+        self._told = info
+        deadline = info.deadline_ms and datetime.fromtimestamp(info.deadline_ms / 1000, UTC).isoformat()
+        return {"workers": info.preempted_ranks, "nodes": info.preempted_node_ids, "deadline": deadline}
+
+
 def worker(about: dict[str, Any]) -> Any:
     """What every worker runs; its arguments travelled as plain values."""
-    config, board = Config.model_validate(about["config"]), about["board"]
-    report = _reporter()
-    watch = Watch(progress=board.pin.remote, checkpoint=report, stop=_stop_asker(board), say=board.say.remote)
+    threading.Thread(target=_end_as_orphan, args=[os.getppid()], name="orphan", daemon=True).start()
+    config, board = as_begun(Config.model_validate(about["config"])), about["board"]
+    notices, restarts = _Notices(), ray.get(board.restarts.remote())
+    watch = Watch(board.pin.remote, _report, stop_asker(board), board.say.remote, notices.due, notices.news, restarts)
     outcome = train_loop(config, watch)
     return tuple(outcome) if outcome else None
 
 
-def _stop_asker(board: Any) -> Callable[[], bool]:
-    """Asks the board without waiting for it: an answer is used by a later call."""
-    asked: list[Any] = []
-
-    def stop() -> bool:
-        if not asked:
-            asked.append(board.stopping.remote())
-        if not ray.wait(asked, timeout=0)[0]:
-            return False
-        answer: bool | SatganError = ray.get(asked.pop())
-        if isinstance(answer, SatganError):
-            raise answer
-        return answer
-
-    return stop
+def _end_as_orphan(raylet: int) -> None:
+    """Ends this process when its raylet has: nothing shall write into a run that goes on elsewhere. Ray itself was seen
+    to let a worker go on for 14 s after its raylet was killed, and for 1.4 s after its driver was."""
+    while os.getppid() == raylet:
+        time.sleep(ORPHAN_SECONDS)
+    os._exit(1)
 
 
-def _reporter() -> Callable[[int, str, dict[str, float]], None]:
+def as_begun(config: Config) -> Config:
+    """The config with what an earlier attempt's machine decided: this one may be another."""
+    folder = RunFolder(config.train.store, config.train.name)
+    try:
+        begun = read_config(folder) if complete_steps(folder.store) else None
+    finally:
+        folder.close()
+    if begun is None:
+        return config
+    decided = {name: getattr(begun[0].train, name) for name in ("precision", "threads_per_lane")}
+    return config.model_copy(update={"train": config.train.model_copy(update=decided)})
+
+
+def _report(step: int, url: str, numbers: dict[str, float]) -> None:
     """Tells Ray Train of a checkpoint that stands in the store already: nothing is uploaded a second time."""
-
-    def report(step: int, url: str, numbers: dict[str, float]) -> None:
-        ray.train.report(
-            {"step": step, "checkpoint_url": url, **numbers}, checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD
-        )
-
-    return report
+    ray.train.report(
+        {"step": step, "checkpoint_url": url, **numbers}, checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD
+    )
 
 
 def launch(
@@ -133,122 +116,42 @@ def launch(
     Args:
         config: as `start.prepare` gave it, with a number of workers from 1 to lanes.
         show: called in this process with the newest progress.
-        say: called in this process with lines for the user.
+        say: called in this process with lines for the user, such as why workers are started anew.
         check: raises what the run must end for at once, without saving.
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
-        SatganError: what a worker raised, as it was.
+        SatganError: what a worker raised, as it was; workers crashed too often, or found no room.
     """
-    workers = config.train.workers
-    assert workers
-    with _ray(workers) as gpus:
-        board = ray.remote(num_cpus=0)(Noticeboard).remote()
+    with ray_running(config) as gpus:
+        board = open_board()
         trainer = _Trainer(
             worker,
             train_loop_config={"config": config.model_dump(mode="json"), "board": board},
-            scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus),
-            run_config=_run_config(config),
-            torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
+            scaling_config=_scaling(config, gpus),
+            run_config=_run_config(config, board),
+            torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=COLLECTIVE_SECONDS),
         )
-        with StopSignals() as signals, _watching(board, show, say, check, signals):
+        with StopSignals() as signals, watching(board, show, say, check, signals):
             try:
                 result: Any = trainer.fit()
-            except ray.train.WorkerGroupError as error:
-                raise _own_error(error) from None
-            except ray.train.TrainingFailedError as error:
-                raise _worker_lost(error) from None
+            except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
+                raise own_error(error) from None
     return Outcome(*result.return_value)
 
 
-@contextmanager
-def _ray(workers: int) -> Iterator[bool]:
-    """Ray for the time of a run; yields whether the workers get GPUs.
-
-    Raises:
-        InputError: the cluster has fewer GPUs than workers.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent behind the user's back
-    started = not ray.is_initialized()
-    address = os.environ.get("RAY_ADDRESS", "")
-    if started and address:
-        _check_reachable(address)
-        ray.init(log_to_driver=False)
-    elif started:
-        ray.init(
-            address="local", num_cpus=max(cores(), workers + 1), include_dashboard=False, log_to_driver=False,
-            object_store_memory=OBJECT_STORE_BYTES, logging_level=logging.ERROR,
-        )  # fmt: skip
-    try:
-        gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
-        if 0 < gpus < workers:
-            raise InputError(
-                f"{workers} workers, but the cluster has {gpus} GPU(s)", f"take --workers {gpus}, or add GPU nodes"
-            )
-        yield gpus > 0
-    finally:
-        if started:
-            ray.shutdown()
+def _scaling(config: Config, gpus: bool) -> ScalingConfig:
+    least, most = config.train.worker_range
+    # mypy sees the class of Ray's former version.
+    return ScalingConfig(
+        num_workers=most if least == most else (least, most),  # type: ignore[arg-type]
+        elastic_resize_monitor_interval_s=config.train.resize_seconds,  # type: ignore[call-arg]
+        use_gpu=gpus,
+    )
 
 
-def _check_reachable(address: str) -> None:
-    """Ray itself would try for a quarter of an hour.
-
-    Raises:
-        InputError: nobody answers there.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():  # "auto" and "local"
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        found = f"no Ray cluster answers at RAY_ADDRESS={address}: {error}"
-        raise InputError(found, "start the cluster, correct RAY_ADDRESS, or unset it to use this machine") from None
-
-
-@contextmanager
-def _watching(
-    board: Any, show: Callable[[Progress], None], say: Callable[[str], None], check: Callable[[], None],
-    signals: StopSignals,
-) -> Iterator[None]:  # fmt: skip
-    """Shows the newest progress and says what there is to say until the block ends, and passes the wish to stop, or
-    what `check` raises, on."""
-    ended = threading.Event()
-
-    def look() -> None:
-        while not ended.wait(POLL_SECONDS):
-            _show_newest(board, show, say)
-            if signals.wished:
-                board.stop.remote()
-            try:
-                check()
-            except SatganError as error:
-                board.end.remote(error)
-
-    watcher = threading.Thread(target=look, name="progress", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
-        _show_newest(board, show, say)
-
-
-def _show_newest(board: Any, show: Callable[[Progress], None], say: Callable[[str], None]) -> None:
-    try:
-        progress, said = ray.get([board.take.remote(), board.hear.remote()], timeout=10)
-    except ray.exceptions.RayError:
-        return
-    for text in said:
-        say(text)
-    if progress is not None:
-        show(progress)
-
-
-def _run_config(config: Config) -> RunConfig:
-    store = config.train.store
+def _run_config(config: Config, board: Any) -> RunConfig:
+    train, store = config.train, config.train.store
     filesystem: FileSystem | None = None
     opened = open_store(store)
     if isinstance(opened, S3Store):
@@ -256,12 +159,13 @@ def _run_config(config: Config) -> RunConfig:
     else:
         with folder_errors_told(f"make {RAY_FOLDER}", store):
             Path(store, RAY_FOLDER).mkdir(parents=True, exist_ok=True)
+    referee: Any = Referee(train.restarts, train.start_seconds, train.worker_range[0], board)
     return RunConfig(
-        name=config.train.name,
+        name=train.name,
         storage_path=f"{store.rstrip('/')}/{RAY_FOLDER}",
         storage_filesystem=filesystem,
-        # mypy sees the class of Ray's former version.
-        failure_config=FailureConfig(max_failures=0, controller_failure_limit=CONTROLLER_FAILURES),  # type: ignore[call-arg]
+        failure_config=FailureConfig(max_failures=-1),  # the referee sets the limits
+        callbacks=[referee],
     )
 
 
@@ -275,24 +179,3 @@ def _s3_filesystem(store: S3Store) -> "FileSystem":
         endpoint_override=host, scheme=scheme, region=store.region, connect_timeout=5, request_timeout=60,
         retry_strategy=AwsStandardS3RetryStrategy(max_attempts=10),
     )  # fmt: skip
-
-
-def _own_error(error: "ray.train.WorkerGroupError") -> Exception:
-    """The worker's own SatganError where that is what failed it, else Ray's."""
-    for failure in error.worker_failures.values():
-        cause: BaseException | None = failure
-        while cause is not None:
-            if isinstance(cause, SatganError):
-                return cause
-            cause = getattr(cause, "cause", None) or cause.__cause__
-    return _worker_lost(error)
-
-
-def _worker_lost(error: Exception) -> SatganError:
-    """For what Ray tells in its own words: a worker that was killed, or a failure within Ray."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return SatganError(
-        f"training under Ray failed: {' '.join(lines)[:1500]}",
-        "a killed worker often lacked memory: take a smaller --train.lane-batch under another --name, or fewer "
-        "--workers; the same command goes on from the last checkpoint",
-    )

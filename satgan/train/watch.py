@@ -1,10 +1,13 @@
 """Who is told while a run goes on, and who may stop it."""
 
 import sys
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from satgan.train.progress import Progress
+
+Entry = dict[str, Any]
+"""What the journal notes of an event."""
 
 
 def say_on_stderr(text: str) -> None:
@@ -13,11 +16,23 @@ def say_on_stderr(text: str) -> None:
 
 
 class Watch(NamedTuple):
-    """Three listeners and a wish. Every worker calls `checkpoint` (step, place, numbers) for each one that is whole;
-    worker 0 alone calls `progress`, `stop` between steps: whether to save and stop, and `say`, from any thread, with a
-    line for the user about something that went wrong and did not end the run."""
+    """Listeners and wishes.
+
+    progress    told by worker 0
+    checkpoint  told by every worker (step, place, numbers) of each one that is whole
+    stop        asked by worker 0 between steps: whether to save and stop
+    say         told by worker 0, from any thread: a line for the user about something that went wrong and did not end
+                the run
+    look        asked by worker 0 between steps: whether it is time that all workers ask for a `notice`
+    notice      asked by all workers at the same step: a machine that will soon be taken away; None where there is no
+                news. The run saves then
+    restarts    why workers of this run were started anew, in order, each with its `time`
+    """
 
     progress: Callable[[Progress], None]
     checkpoint: Callable[[int, str, dict[str, float]], None]
     stop: Callable[[], bool] = lambda: False
     say: Callable[[str], None] = say_on_stderr
+    look: Callable[[], bool] = lambda: False
+    notice: Callable[[], Entry | None] = lambda: None
+    restarts: Sequence[Entry] = ()

@@ -13,7 +13,7 @@ from satgan.tiles.shards import pack
 from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.progress import Progress
-from satgan.train.ray_job import launch
+from satgan.train.ray_job import as_begun, launch
 from satgan.train.start import prepare, start
 from tests.train.conftest import MakeConfig, made_tiles, run, weights_of
 
@@ -27,6 +27,10 @@ def local_ray(s3: str) -> Iterator[None]:
     yield
     ray.shutdown()
     patch.undo()
+
+
+def silent(told: object) -> None:
+    """Shows and says nothing."""
 
 
 def fetched(checkpoint: str, folder: Path) -> str:
@@ -50,11 +54,11 @@ def test_two_ray_workers_on_a_bucket_equal_one_process(
     seen: list[Progress] = []
     config, step = prepare(make_config(train=bucket | {"steps": 7}, tiles=tiles), lambda text: None)
     assert step == 0
-    launch(config, seen.append)
+    launch(config, seen.append, silent)
     assert seen[-1].step == 7
     config, step = prepare(make_config(train=bucket | {"workers": 3}, tiles=tiles), lambda text: None)
     assert step == 7
-    outcome = launch(config, seen.append)
+    outcome = launch(config, seen.append, silent)
     assert outcome.run == f"{s3_prefix}/runs/two"
     assert weights_of(fetched(outcome.checkpoint, tmp_path / "two")) == weights_of(alone.checkpoint)
     (grid,) = sample(outcome.run, 4, f"{s3_prefix}/new", seed=0, grid=True, raw=False)
@@ -79,8 +83,19 @@ def test_what_a_worker_raised_comes_back_as_it_was(
     shard.write_bytes(raw)
     config = make_config(tiles={"source": str(made)}, train={"workers": 1, "store": "runs"})
     config, _ = prepare(config, lambda text: None)
+    said: list[str] = []
     with pytest.raises(CorruptData, match=r"shard-000000\.npy"):
-        launch(config, lambda progress: None)
+        launch(config, silent, said.append)
+    assert said == [], "it was tried again"
+
+
+def test_workers_that_start_anew_compute_as_the_first_did(make_config: MakeConfig) -> None:
+    """On whatever machine: what its cores and processor decided goes into the last bits."""
+    left_open = make_config(train={"threads_per_lane": None, "precision": "auto"})
+    assert as_begun(left_open) == left_open
+    run(make_config(train={"threads_per_lane": 3, "precision": "bfloat16", "steps": 1}))
+    train = as_begun(left_open).train
+    assert (train.threads_per_lane, train.precision) == (3, "bfloat16")
 
 
 @pytest.mark.ray
@@ -111,7 +126,7 @@ def test_one_process_on_a_bucket_equals_a_folder(make_config: MakeConfig, s3_pre
     for steps in (5, 12):
         train = {"store": f"{s3_prefix}/runs", "steps": steps}
         config, _ = prepare(make_config(train=train, tiles={"source": f"{s3_prefix}/tiles"}), lambda text: None)
-        outcome = start(config, lambda progress: None)
+        outcome = start(config, silent, silent)
     assert weights_of(fetched(outcome.checkpoint, tmp_path / "fetched")) == weights_of(alone.checkpoint)
     keys = {key.split("/")[0] for key, _ in open_store(outcome.run).list()}
     assert keys == {"config.yaml", "journal.jsonl", "tensorboard", "inputs.png", "film", "film.png", "checkpoints"}

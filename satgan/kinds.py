@@ -1,0 +1,49 @@
+"""The kinds of values that options take."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+
+def _split_commas(value: object) -> object:
+    """`--gan.filters 32,16,8` and YAML lists are both accepted; an empty text is an empty list."""
+    return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+
+def _plain_name(value: str) -> str:
+    if not value or value.startswith(".") or not all(letter.isalnum() or letter in "-_." for letter in value):
+        raise ValueError("a name has letters, digits, '-', '_' and '.' only and does not begin with '.'")
+    if value == "tiles":
+        raise ValueError("that is where the store keeps tile sets: choose another name")
+    return value
+
+
+def as_number(value: object) -> object:
+    """Options come as text, which `Literal` does not take for a number."""
+    return int(value) if isinstance(value, str) and value.isdigit() else value
+
+
+def _as_workers(value: object) -> object:
+    """`4` and `2:8` are accepted; `4:4` is 4."""
+    if value is None:
+        return None
+    ends = str(value).split(":")
+    if len(ends) > 2 or not all(end.isdigit() for end in ends):
+        raise ValueError("give a number of workers, or MIN:MAX, such as --workers 4 or --workers 2:8")
+    least, most = int(ends[0]), int(ends[-1])
+    if least > most or least == 0 < most:
+        raise ValueError("MIN is at least 1 and at most MAX, as in --workers 2:8")
+    return least if least == most else f"{least}:{most}"
+
+
+Filters = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split_commas)]
+Name = Annotated[str, AfterValidator(_plain_name)]
+Place = Annotated[str, Field(min_length=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Workers = Annotated[int | str, BeforeValidator(_as_workers)]
+Norm = Literal["batch", "virtual"]
+Changes = Annotated[tuple[Literal["color", "translation", "cutout"], ...], BeforeValidator(_split_commas)]

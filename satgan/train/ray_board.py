@@ -1,0 +1,129 @@
+"""What the driver, the workers and Ray Train's controller tell each other while a run goes on."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from satgan.errors import SatganError
+from satgan.train.progress import Progress
+from satgan.train.stop import StopSignals
+from satgan.train.watch import Entry
+
+POLL_SECONDS = 0.5
+ANSWER_SECONDS = 10
+
+
+class Noticeboard:
+    """A small actor that outlives the workers. Worker 0 pins the newest progress and lines for the user, the controller
+    why workers were started anew, the driver that the run is to stop or end."""
+
+    def __init__(self) -> None:
+        self._newest: Progress | None = None
+        self._restarts: list[Entry] = []
+        self._said: list[str] = []
+        self._stop = False
+        self._error: SatganError | None = None
+
+    def pin(self, progress: Progress) -> None:
+        """Worker 0 tells how far it is. A checkpoint's line is not lost behind the next one."""
+        if self._newest is None or not self._newest.at_checkpoint or progress.at_checkpoint:
+            self._newest = progress
+
+    def note(self, why: str) -> None:
+        """The controller will start workers anew."""
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._restarts.append({"attempt": len(self._restarts) + 2, "why": why, "time": time})
+        self.say(f"{why}; starting workers anew, from the last checkpoint")
+
+    def say(self, text: str) -> None:
+        """There is a line for the user."""
+        self._said.append(text)
+
+    def restarts(self) -> list[Entry]:
+        """Why workers were started anew, in order; the first attempt has the number 1."""
+        return self._restarts
+
+    def take(self) -> tuple[Progress | None, list[str]]:
+        """The newest progress and the lines that were not taken yet."""
+        (newest, said), self._newest, self._said = (self._newest, self._said), None, []
+        return newest, said
+
+    def stop(self) -> None:
+        """The driver wishes the run to save and stop."""
+        self._stop = True
+
+    def end(self, error: SatganError) -> None:
+        """The run must end at once, without saving."""
+        self._error = error
+
+    def stopping(self) -> bool | SatganError:
+        """Whether the driver wishes the run to stop, or what it must end for."""
+        return self._error or self._stop
+
+
+def open_board() -> Any:
+    """A noticeboard on the driver's own machine, so that it is not lost with a worker's."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0)(Noticeboard).options(scheduling_strategy=here).remote()
+
+
+def stop_asker(board: Any) -> Callable[[], bool]:
+    """Asks the board without waiting for it: an answer is used by a later call."""
+    asked: list[Any] = []
+
+    def stop() -> bool:
+        if not asked:
+            asked.append(board.stopping.remote())
+        if not ray.wait(asked, timeout=0)[0]:
+            return False
+        answer: bool | SatganError = ray.get(asked.pop())
+        if isinstance(answer, SatganError):
+            raise answer
+        return answer
+
+    return stop
+
+
+@contextmanager
+def watching(
+    board: Any, show: Callable[[Progress], None], say: Callable[[str], None], check: Callable[[], None],
+    signals: StopSignals,
+) -> Iterator[None]:  # fmt: skip
+    """Shows the newest progress and says what there is to say until the block ends, and passes the wish to stop, or
+    what `check` raises, on."""
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(POLL_SECONDS):
+            _tell_news(board, show, say)
+            if signals.wished:
+                board.stop.remote()
+            try:
+                check()
+            except SatganError as error:
+                board.end.remote(error)
+
+    watcher = threading.Thread(target=look, name="progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+        _tell_news(board, show, say)
+
+
+def _tell_news(board: Any, show: Callable[[Progress], None], say: Callable[[str], None]) -> None:
+    try:
+        progress, said = ray.get(board.take.remote(), timeout=ANSWER_SECONDS)
+    except ray.exceptions.RayError:
+        return
+    for text in said:
+        say(text)
+    if progress is not None:
+        show(progress)

@@ -1,0 +1,89 @@
+"""Ray for the time of a run: the cluster that RAY_ADDRESS names, or one on this machine that ends with the run."""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+from ray._private.state import state
+
+from satgan.config import Config
+from satgan.errors import InputError
+from satgan.train.device import cores
+
+CONNECT_SECONDS = 5
+OBJECT_STORE_BYTES = 150 * 2**20
+"""Nothing large goes through Ray's object store."""
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent behind the user's back
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is found so soon
+    "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "2",
+    # One attempt to find room. Ray's view of its machines is up to 20 s old, so the next one knows better.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",
+    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",  # a hung worker does not take part in it
+}
+"""Ray's own settings, where the user gives none."""
+
+
+@contextmanager
+def ray_running(config: Config) -> Iterator[bool]:
+    """Ray for the time of a run; yields whether the workers get GPUs.
+
+    Raises:
+        InputError: the cluster will never have room for the fewest workers.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(config.train.hang_seconds)
+    ray._private.worker._worker_logs_enabled = False  # Ray's words about faults would stand amid the results on stdout
+    started = not ray.is_initialized()
+    address = os.environ.get("RAY_ADDRESS", "")
+    if started and address:
+        _check_reachable(address)
+        ray.init(log_to_driver=False)
+    elif started:
+        ray.init(
+            address="local", num_cpus=max(cores(), config.train.worker_range[1] + 1), include_dashboard=False,
+            log_to_driver=False, object_store_memory=OBJECT_STORE_BYTES, logging_level=logging.ERROR,
+        )  # fmt: skip
+    try:
+        gpus = _room("GPU") > 0
+        _check_room(config.train.worker_range[0], "GPU" if gpus else "CPU")
+        yield gpus
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _check_room(fewest: int, resource: str) -> None:
+    room = _room(resource)
+    if room < fewest:
+        raise InputError(
+            f"{fewest} workers, but the cluster has {room} {resource}(s), one for each worker",
+            f"take --workers {max(1, room)}, or add machines to the cluster",
+        )
+
+
+def _room(resource: str) -> int:
+    """What the cluster has, or will have at most where it starts machines by itself."""
+    has = ray.cluster_resources().get(resource, 0)  # type: ignore[no-untyped-call]
+    most = (state.get_max_resources_from_cluster_config() or {}).get(resource, 0)
+    return int(max(has, most))
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would try for a quarter of an hour.
+
+    Raises:
+        InputError: nobody answers there.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():  # "auto" and "local"
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        found = f"no Ray cluster answers at RAY_ADDRESS={address}: {error}"
+        raise InputError(found, "start the cluster, correct RAY_ADDRESS, or unset it to use this machine") from None

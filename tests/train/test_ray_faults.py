@@ -1,0 +1,137 @@
+"""Under Ray Train a run outlives its workers and its driver, its numbers stay, and nothing is tried for ever."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import yaml
+
+from bench.processes import alive, train_workers
+from satgan.errors import InputError, SatganError
+from satgan.train.progress import Progress
+from satgan.train.ray_job import launch
+from satgan.train.start import prepare
+from tests.train.conftest import MakeConfig, journal_numbers, run, until, weights_of
+
+CPUS = 4
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """A local Ray that is quick to notice and to give up."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    patch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "1")
+    patch.setenv("TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S", "1")
+    ray.init(address="local", num_cpus=CPUS, include_dashboard=False, object_store_memory=10**8, log_to_driver=False)
+    yield
+    ray.shutdown()
+    patch.undo()
+
+
+def events(run_folder: str | Path, event: str) -> list[dict[str, Any]]:
+    """The journal's entries of one kind."""
+    entries = [json.loads(line) for line in (Path(run_folder) / "journal.jsonl").read_text().splitlines()]
+    return [entry for entry in entries if entry.get("event") == event]
+
+
+def test_a_run_outlives_a_hung_worker(make_config: MakeConfig, local_ray: None) -> None:
+    """One that is stopped is killed and replaced; nothing but time is lost."""
+    train = {"steps": 120, "checkpoint_steps": 20, "hang_seconds": 3}
+    alone = run(make_config(train=train | {"name": "alone"}))
+    config, _ = prepare(make_config(train=train | {"workers": 2}), lambda text: None)
+    hung: list[int] = []
+    shown: list[int] = []
+    said: list[str] = []
+
+    def show(progress: Progress) -> None:
+        shown.append(progress.step)
+        if progress.step > 30 and not hung:
+            hung.append(train_workers(os.getpid())[-1])
+            os.kill(hung[0], signal.SIGSTOP)
+
+    outcome = launch(config, show, said.append)
+    assert weights_of(outcome.checkpoint) == weights_of(alone.checkpoint)
+    assert journal_numbers(outcome.run) == journal_numbers(alone.run)
+    assert shown[-1] == outcome.step == 120
+    (restart,) = events(outcome.run, "restart")
+    assert f"(process {hung[0]} on " in restart["why"]
+    assert "did not answer" in restart["why"]
+    assert (restart["attempt"], restart["step"] % 20) == (2, 0)
+    assert [text.startswith(restart["why"]) for text in said] == [True]
+    assert not alive(hung[0])
+
+
+def test_crashes_are_borne_a_limited_number_of_times(make_config: MakeConfig, local_ray: None) -> None:
+    train = {"workers": 1, "steps": 100_000, "checkpoint_steps": 100_000, "restarts": 0}
+    config, _ = prepare(make_config(train=train), lambda text: None)
+
+    def show(progress: Progress) -> None:
+        for process in train_workers(os.getpid()):
+            os.kill(process, signal.SIGKILL)
+
+    with pytest.raises(SatganError, match=r"crashed 1 time.* worker 0 .*died") as found:
+        launch(config, show, lambda text: None)
+    assert "--train.restarts" in found.value.remedy
+
+
+def test_a_run_without_room_ends_with_a_message(make_config: MakeConfig, local_ray: None) -> None:
+    """At once where the cluster is too small, after a limit where others hold what it has."""
+    config, _ = prepare(make_config(train={"lanes": 8, "workers": CPUS + 1}), lambda text: None)
+    with pytest.raises(InputError, match=f"{CPUS + 1} workers, but the cluster has {CPUS} CPU"):
+        launch(config, lambda progress: None, lambda text: None)
+
+    actor: Any = ray.remote(num_cpus=CPUS)(_Holder)
+    holder = actor.remote()
+    ray.get(holder.here.remote())
+    config, _ = prepare(make_config(train={"workers": 1, "start_seconds": 2}), lambda text: None)
+    with pytest.raises(SatganError, match=r"no room for 1 worker\(s\) for 2 s: .* free: 0 CPU"):
+        launch(config, lambda progress: None, lambda text: None)
+    ray.kill(holder)
+
+
+class _Holder:
+    """Holds room in the cluster."""
+
+    def here(self) -> None:
+        """Returns once it does."""
+
+
+def test_a_run_outlives_its_killed_driver_and_a_killed_worker(make_config: MakeConfig, tmp_path: Path) -> None:
+    """The driver takes its Ray along; the same command goes on, loses a worker, goes on; stdout has results alone."""
+    train = {"steps": 240, "checkpoint_steps": 20, "log_steps": 1}
+    alone = run(make_config(train=train | {"name": "alone"}))
+    file, folder = tmp_path / "run.yaml", tmp_path / "runs" / "run"
+    file.write_text(yaml.safe_dump(make_config(train=train | {"workers": 2}).model_dump(mode="json")))
+    command = [sys.executable, "-m", "satgan", "train", "article", "--config", str(file), "--json"]
+
+    driver = subprocess.Popen(command, stderr=subprocess.DEVNULL, text=True)
+    until(lambda: len(list(folder.glob("checkpoints/*/COMPLETE"))) > 1)
+    workers = train_workers(driver.pid)
+    assert len(workers) == 2
+    driver.kill()
+    driver.wait()
+
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: train_workers(driver.pid))
+    assert not any(map(alive, workers)), "they could write into the run"
+    until(lambda: events(folder, "resume"))
+    lost = train_workers(driver.pid)[-1]
+    os.kill(lost, signal.SIGKILL)
+    results, told = driver.communicate()
+    assert driver.returncode == 0, told
+    assert "resuming run after step" in told
+    assert "starting workers anew" in told
+    outcome = json.loads(results)
+    assert weights_of(outcome["checkpoint"]) == weights_of(alone.checkpoint)
+    assert journal_numbers(outcome["run"]) == journal_numbers(alone.run)
+    (restart,) = events(folder, "restart")
+    assert "Connection" in restart["why"] or f"(process {lost} on " in restart["why"]
