@@ -75,6 +75,16 @@ def own_stream(device: torch.device, after: "torch.cuda.Event | None" = None) ->
     return torch.cuda.stream(stream)
 
 
+def computing_pool(count: int, name: str, threads: int | None) -> ThreadPoolExecutor:
+    """Threads that each compute with `threads` of PyTorch's, once those are decided.
+
+    Each must say so itself: OpenMP counts per thread, and PyTorch passes its own count on with the first operation
+    that it divides. Until then a convolution would be divided among all cores, to other last bits.
+    """
+    assert threads is not None
+    return ThreadPoolExecutor(count, name, initializer=torch.set_num_threads, initargs=(threads,))
+
+
 class LaneRunner:
     """Runs a worker's lanes: one after the other on a GPU, several at the same time on the cores of a CPU.
 
@@ -90,7 +100,8 @@ class LaneRunner:
     def __init__(self, lanes: int, threads_per_lane: int, device: torch.device, workers_here: int) -> None:
         torch.set_num_threads(threads_per_lane)
         together = 1 if device.type == "cuda" else max(1, usable_cores() // (threads_per_lane * workers_here))
-        self._pool = ThreadPoolExecutor(min(lanes, together), "lane") if min(lanes, together) > 1 else None
+        together = min(lanes, together)
+        self._pool = computing_pool(together, "lane", threads_per_lane) if together > 1 else None
 
     def __call__(self, work: Callable[[Lane], None], lanes: Sequence[Lane]) -> None:
         """`work(lane)` for each lane; returns when all are done, raises what the first failing one raised."""

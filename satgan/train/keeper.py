@@ -19,7 +19,7 @@ from satgan.gan.networks import Generator
 from satgan.gan.pair import Pair
 from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, name_of
-from satgan.train.device import own_stream
+from satgan.train.device import computing_pool, own_stream
 from satgan.train.film import Film, grid_name
 from satgan.train.journal import Journal
 from satgan.train.origin import Origin
@@ -56,7 +56,8 @@ class Keeper:
         self._train, self._folder, self._pair, self._film, self._scorer = config.train, folder, pair, film, scorer
         self._origin, self._watch = origin, watch
         self._troubles, self._whole_step = troubles, start_step
-        self._writer = Writer(start_step > 0, self._not_written)
+        thread = computing_pool(1, "checkpoint", config.train.threads_per_lane)
+        self._writer = Writer(thread, start_step > 0, self._not_written)
         self._bringing: tuple[int, Journal] | None = None
         self._frames: list[torch.Tensor] = []
         self._untold: tuple[int, dict[str, float]] | None = None

@@ -7,7 +7,7 @@ it, and so the last one always is.
 import json
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from satgan.tiles.pixels import to_bytes
 from satgan.tiles.store import Store
 from satgan.tiles.tile_set import TileSet
 from satgan.train.checkpoint import BEST_NAME, FOLDER, best_of, name_of
-from satgan.train.device import moment, own_stream
+from satgan.train.device import computing_pool, moment, own_stream
 
 BATCH = 64
 REFERENCE_SEED = 0
@@ -46,7 +46,7 @@ class Scorer:
     def __init__(self, config: Config, tile_set: TileSet, run: Store, journalled: Sequence[dict[str, Any]]) -> None:
         self._config, self._tile_set, self._run = config, tile_set, run
         self._tiles = min(config.judge.tiles, tile_set.manifest.tile_count // 2)
-        self._thread = ThreadPoolExecutor(1, "judge")
+        self._thread = computing_pool(1, "judge", config.train.threads_per_lane)
         self._process: JudgeProcess | None = None
         self._lock, self._closed = threading.Lock(), False
         self._judging: tuple[int, Future[Judgement]] | None = None

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 
 from satgan.errors import StoreError
 
@@ -17,16 +17,16 @@ somebody waits; else for ever, or until something newer comes."""
 
 
 class Writer:
-    """Does one job at a time in its thread; a job may call `tries`.
+    """Does one job at a time in a thread; a job may call `tries`.
 
     Args:
+        thread: one; it ends with the writer.
         stands: whether what an earlier job brought (or an earlier attempt at the run) stands in the store.
         failed: told of every failure after which it is tried again: the error, the number of the attempt.
     """
 
-    def __init__(self, stands: bool, failed: Callable[[StoreError, int], None]) -> None:
-        self._stands, self._failed = stands, failed
-        self._thread = ThreadPoolExecutor(1, "checkpoint")
+    def __init__(self, thread: Executor, stands: bool, failed: Callable[[StoreError, int], None]) -> None:
+        self._thread, self._stands, self._failed = thread, stands, failed
         self._doing: Future[bool] | None = None
         self._give_way = threading.Event()
         self._failing_since = self._last_call = math.inf
