@@ -28,7 +28,7 @@ OPTIONS = {
     "gan.size": 16, "gan.filters": "8,8", "gan.smoothing-layers": 0, "gan.noise-size": 6, "gan.dense-head": "",
     "recipe.history-capacity": 16, "judge.tiles": 0, "tiles.connections": 2, "train.steps": 10**6, "train.lanes": 4,
     "train.lane-batch": 4, "train.threads-per-lane": 1, "train.log-steps": 1, "train.name": "run",
-    "train.checkpoint-steps": CHECKPOINT_STEPS, "train.hang-seconds": HANG_SECONDS,
+    "train.checkpoint-steps": CHECKPOINT_STEPS, "train.checkpoint-seconds": 0, "train.hang-seconds": HANG_SECONDS,
 }  # fmt: skip
 
 
