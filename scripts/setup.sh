@@ -58,7 +58,7 @@ ensure_fidelity() {
   cmp -s "$pins" .torch-fidelity/installed && return
   echo "fetching torch-fidelity's source (for the tests; once, seconds) …" >&2
   rm -rf .torch-fidelity
-  # Without what it requires: no torchvision matches the pinned torch, and the tests stand in for it.
+  # Without all that it requires: no torchvision matches the pinned torch, and the tests stand in for it.
   if .venv/bin/python -m pip install --quiet --no-deps --target .torch-fidelity -r "$pins"; then
     cp "$pins" .torch-fidelity/installed
   else
