@@ -96,27 +96,35 @@ def _train(words: Sequence[str]) -> None:
 
     from satgan.train.device import decide
     from satgan.train.progress import ProgressLine
-    from satgan.train.start import finished, needs, prepare, start
+    from satgan.train.start import finished, hold, needs, prepare, start
 
     if parsed.dry_run:
         _dry_run(config, needs(decide(config)), parsed.json)
         return
-    config, step = prepare(config, _say, parent)
-    if outcome := finished(config):
-        _say(f"{config.train.name} is complete after step {step}; --train.steps N with a larger N goes on")
-        _print_outcome(outcome, parsed.json)
-        return
+    line = ProgressLine()
+    try:
+        with hold(config, line.say) as lease:
+            config, step = prepare(config, _say, parent)
+            outcome = finished(config)
+            if outcome:
+                _say(f"{config.train.name} is complete after step {step}; --train.steps N with a larger N goes on")
+            else:
+                _say_start(config, step)
+                outcome = start(config, lease, line, line.say)
+    finally:
+        line.close()
+    _print_outcome(outcome, parsed.json)
+
+
+def _say_start(config: Any, step: int) -> None:
+    from satgan.train.device import decide
+    from satgan.train.start import needs
+
     _say(_heading(needs(decide(config))))
     if step:
         _say(f"resuming {config.train.name} after step {step} of {config.train.steps}")
     if config.train.workers:
         _say(f"starting {config.train.workers} worker(s) under Ray Train …")
-    line = ProgressLine()
-    try:
-        outcome = start(config, line, line.say)
-    finally:
-        line.close()
-    _print_outcome(outcome, parsed.json)
 
 
 def _print_outcome(outcome: Any, as_json: bool) -> None:

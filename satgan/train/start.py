@@ -40,6 +40,8 @@ EMBEDDED: dict[tuple[int, int], tuple[str, Callable[[Path, int], TileSet]]] = {
 def prepare(config: Config, say: Callable[[str], None], parent: str | None = None) -> tuple[Config, int]:
     """Opens or makes the tile set, compares with an earlier attempt, decides the number of workers.
 
+    Call it while `hold` holds the run: a fork writes into it, and what is decided here must stay true.
+
     Args:
         config: the run's.
         say: told where the tiles are from.
@@ -73,34 +75,39 @@ def prepare(config: Config, say: Callable[[str], None], parent: str | None = Non
     return resumed or config, step
 
 
-def start(config: Config, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr) -> Outcome:
+def hold(config: Config, say: Callable[[str], None] = say_on_stderr) -> Lease:
+    """The right to write into the run, for the time of a `with` block."""
+    return Lease(f"{_absolute(config.train.store).rstrip('/')}/{config.train.name}", say)
+
+
+def start(
+    config: Config, lease: Lease, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr
+) -> Outcome:
     """Trains: in this process with `workers` 0, else under Ray Train.
 
     Args:
         config: as `prepare` gave it.
+        lease: of the run, held.
         show: called with the newest progress.
         say: called with lines for the user about what went wrong and did not end the run.
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
-        RunTaken: another process trains it.
         RunLost: another process has taken it over.
     """
-    place = f"{config.train.store.rstrip('/')}/{config.train.name}"
-    with Lease(place, say) as lease:
-        if config.train.workers:
-            from satgan.train.ray_job import launch
+    if config.train.workers:
+        from satgan.train.ray_job import launch
 
-            return launch(config, show, say, lease.check)
-        with StopSignals() as signals:
+        return launch(config, show, say, lease.check)
+    with StopSignals() as signals:
 
-            def stop() -> bool:
-                lease.check()
-                return signals.wished
+        def stop() -> bool:
+            lease.check()
+            return signals.wished
 
-            outcome = train_loop(config, Watch(show, checkpoint=lambda *told: None, stop=stop, say=say))
-        assert outcome is not None
-        return outcome
+        outcome = train_loop(config, Watch(show, checkpoint=lambda *told: None, stop=stop, say=say))
+    assert outcome is not None
+    return outcome
 
 
 def finished(config: Config) -> Outcome | None:

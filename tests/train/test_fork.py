@@ -12,7 +12,7 @@ from satgan.config import Config
 from satgan.errors import CheckpointError, CorruptData
 from satgan.train.checkpoint import Checkpoint
 from satgan.train.run_folder import RunFolder
-from satgan.train.start import prepare
+from satgan.train.start import hold, prepare
 from tests.train.conftest import MakeConfig, run, weights_of
 
 
@@ -142,3 +142,15 @@ def test_the_command_line_forks_and_the_refusal_says_so(
         )
     assert main([*changed, "--name", "warm"]) == 0
     assert main([*changed, "--fork", "tiles"]) == 2
+
+
+def test_a_fork_writes_nothing_into_a_run_that_is_held(make_config: MakeConfig, base: Config, tmp_path: Path) -> None:
+    child = make_config(train={"name": "child", "steps": 20})
+    file = tmp_path / "child.yaml"
+    file.write_text(yaml.safe_dump(child.model_dump(mode="json")))
+    command = ["train", "article", "--config", str(file), "--name", "base", "--fork", "child"]
+    with hold(child):
+        assert main(command) == 2
+        assert list(files_of(child)) == [str(Path(child.train.store) / "child" / "lease.json")]
+    assert main(command) == 0
+    assert checkpoint_of(child, 20).exists()

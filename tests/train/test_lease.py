@@ -19,7 +19,7 @@ from satgan.train.checkpoint import complete_steps, name_of
 from satgan.train.holder import Holder
 from satgan.train.lease import LEASE_NAME, Lease
 from satgan.train.retention import look
-from satgan.train.start import prepare, start
+from satgan.train.start import hold, prepare, start
 from tests.tiles.fault_proxy import dropped, fault_proxy
 from tests.train.conftest import MakeConfig, after_steps, journal_numbers, run, weights_of
 
@@ -167,8 +167,11 @@ def test_a_driver_whose_run_was_taken_over_ends_without_saving(
             other = Holder.myself("other", "now")._replace(host="elsewhere")
             store.write(LEASE_NAME, other.as_bytes())
 
-    with pytest.raises(RunLost, match=r"process .* on elsewhere since now has taken it over"):
-        start(config, take_over)
+    with (
+        hold(config) as lease,
+        pytest.raises(RunLost, match=r"process .* on elsewhere since now has taken it over"),
+    ):
+        start(config, lease, take_over)
     keys = [key for key, _ in store.list()]
     assert not [key for key in keys if key.startswith("checkpoints/")]
     assert json.loads(store.read(LEASE_NAME))["token"] == "other"

@@ -14,7 +14,7 @@ from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.progress import Progress
 from satgan.train.ray_job import as_begun, launch
-from satgan.train.start import prepare, start
+from satgan.train.start import hold, prepare, start
 from tests.train.conftest import MakeConfig, made_tiles, run, weights_of
 
 
@@ -126,7 +126,8 @@ def test_one_process_on_a_bucket_equals_a_folder(make_config: MakeConfig, s3_pre
     for steps in (5, 12):
         train = {"store": f"{s3_prefix}/runs", "steps": steps}
         config, _ = prepare(make_config(train=train, tiles={"source": f"{s3_prefix}/tiles"}), lambda text: None)
-        outcome = start(config, silent, silent)
+        with hold(config, silent) as lease:
+            outcome = start(config, lease, silent, silent)
     assert weights_of(fetched(outcome.checkpoint, tmp_path / "fetched")) == weights_of(alone.checkpoint)
     keys = {key.split("/")[0] for key, _ in open_store(outcome.run).list()}
     assert keys == {"config.yaml", "journal.jsonl", "tensorboard", "inputs.png", "film", "film.png", "checkpoints"}
