@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from uuid import uuid4
 
-from satgan.errors import RunLost, RunTaken, StoreError, StoreMissing
+from satgan.errors import RunLost, RunTaken, StoreError, StoreMissing, StoreUnreachable
 from satgan.tiles.store import Patience, open_store
 from satgan.train.holder import Holder
 from satgan.train.troubles import Troubles
@@ -24,6 +24,7 @@ LEASE_NAME = "lease.json"
 LIFETIME_SECONDS = 30.0
 RENEW_SECONDS = 10.0
 LOOK_SECONDS = 1.0
+NOT_RENEWED = "the run's lease was not renewed"
 TAKING, RENEWING = Patience(attempts=3), Patience(connect_timeout_seconds=5, read_timeout_seconds=5, attempts=1)
 """With a bucket. An attempt to renew must end long before the lifetime does."""
 
@@ -110,8 +111,18 @@ class Lease:
     def _keep_renewing(self) -> None:
         troubles = Troubles(self._say)
         while self._lost is None and not self._ended.wait(RENEW_SECONDS):
-            with troubles.borne("the run's lease was not renewed", "that is tried again, the run goes on"):
-                self._renew()
+            # Whatever went wrong, be it the telling of it: without this thread another process would take the run.
+            with suppress(Exception), troubles.borne(NOT_RENEWED, "that is tried again, the run goes on"):
+                self._renew_or_tell()
+
+    def _renew_or_tell(self) -> None:
+        """Raises nothing but StoreError."""
+        try:
+            self._renew()
+        except StoreError:
+            raise
+        except Exception as error:
+            raise StoreUnreachable(f"{type(error).__name__}: {error}", "see whether the store is well") from error
 
     def _renew(self) -> None:
         found = self._read()

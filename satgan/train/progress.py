@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from contextlib import suppress
 from typing import NamedTuple, TextIO
 
 
@@ -33,7 +34,10 @@ class Progress(NamedTuple):
 
 
 class ProgressLine:
-    """Shows progress on stderr: one line that is rewritten on a terminal, else a line per checkpoint."""
+    """Shows progress on stderr: one line that is rewritten on a terminal, else a line per checkpoint.
+
+    Where nobody reads it any more nothing is shown, and the run goes on.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -41,6 +45,10 @@ class ProgressLine:
 
     def __call__(self, progress: Progress) -> None:
         """Shows it."""
+        with suppress(OSError, ValueError):
+            self._show(progress)
+
+    def _show(self, progress: Progress) -> None:
         if self._stream.isatty():
             columns = shutil.get_terminal_size().columns - 1
             print(f"\r\x1b[K{progress.text()[:columns]}", end="", file=self._stream, flush=True)
@@ -50,12 +58,14 @@ class ProgressLine:
 
     def say(self, text: str) -> None:
         """A line of its own, above the progress."""
-        if self._open:
-            print("\r\x1b[K", end="", file=self._stream)
-        print(text, file=self._stream, flush=True)
+        with suppress(OSError, ValueError):
+            if self._open:
+                print("\r\x1b[K", end="", file=self._stream)
+            print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
         """Ends the line."""
         if self._open:
-            print(file=self._stream, flush=True)
             self._open = False
+            with suppress(OSError, ValueError):
+                print(file=self._stream, flush=True)

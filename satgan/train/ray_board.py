@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -100,13 +100,10 @@ def watching(
 
     def look() -> None:
         while not ended.wait(POLL_SECONDS):
-            _tell_news(board, show, say)
-            if signals.wished:
-                board.stop.remote()
-            try:
-                check()
-            except SatganError as error:
-                board.end.remote(error)
+            with suppress(Exception):  # nobody reads what is shown: that is no reason to miss what is to end the run
+                _tell_news(board, show, say)
+            with suppress(ray.exceptions.RayError):
+                _pass_on(board, check, signals)
 
     watcher = threading.Thread(target=look, name="progress", daemon=True)
     watcher.start()
@@ -115,7 +112,17 @@ def watching(
     finally:
         ended.set()
         watcher.join()
-        _tell_news(board, show, say)
+        with suppress(Exception):
+            _tell_news(board, show, say)
+
+
+def _pass_on(board: Any, check: Callable[[], None], signals: StopSignals) -> None:
+    if signals.wished:
+        board.stop.remote()
+    try:
+        check()
+    except SatganError as error:
+        board.end.remote(error)
 
 
 def _tell_news(board: Any, show: Callable[[Progress], None], say: Callable[[str], None]) -> None:

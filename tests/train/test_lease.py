@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from satgan.__main__ import main
-from satgan.errors import RunLost, RunTaken
+from satgan.errors import CorruptData, RunLost, RunTaken
 from satgan.tiles.store import open_store
 from satgan.train import lease as lease_module
 from satgan.train.checkpoint import complete_steps, name_of
@@ -214,3 +214,30 @@ def test_a_server_that_heeds_no_conditions_lets_one_go_on(
                 second.check()
                 with pytest.raises(RunLost):
                     first.check()
+
+
+@pytest.mark.parametrize("error", [CorruptData("other bytes", "again"), RuntimeError("unforeseen")])
+def test_the_lease_is_renewed_after_whatever_went_wrong(
+    place: str, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Also where the user's terminal is gone."""
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        raise BrokenPipeError
+
+    with Lease(place, say) as lease:
+        renew, failures = lease._renew, iter([error, error])
+
+        def renew_or_fail() -> None:
+            for failure in failures:
+                raise failure
+            renew()
+
+        monkeypatch.setattr(lease, "_renew", renew_or_fail)
+        wait_until(lambda: Holder.read(open_store(place).read(LEASE_NAME)).renewals > 1)  # type: ignore[union-attr]
+        open_store(place).write(LEASE_NAME, b"{}")
+        wait_until(lambda: lease._lost)
+    assert str(error.args[0]) in said[0]
+    assert said[1] == "over: the run's lease was not renewed"

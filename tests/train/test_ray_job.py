@@ -102,11 +102,16 @@ def test_workers_that_start_anew_compute_as_the_first_did(make_config: MakeConfi
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_workers_words_reach_the_user_and_a_lost_lease_ends_them(make_config: MakeConfig, local_ray: None) -> None:
-    """Two workers go on from the checkpoint before the corrupt one; then, without saving, they end."""
+    """Two workers go on from the checkpoint before the corrupt one; then, without saving, they end: though by then
+    the user's terminal is gone."""
     first = run(make_config(train={"steps": 7}))
     (Path(first.checkpoint) / "history" / "lane-003.safetensors").unlink()
     seen: list[Progress] = []
     said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        raise BrokenPipeError
 
     def check() -> None:
         if seen:
@@ -114,7 +119,7 @@ def test_the_workers_words_reach_the_user_and_a_lost_lease_ends_them(make_config
 
     config, _ = prepare(make_config(train={"workers": 2, "steps": 10**6, "checkpoint_steps": 10**6}), said.append)
     with pytest.raises(RunLost, match="somebody has taken it over"):
-        launch(config, seen.append, said.append, check)
+        launch(config, seen.append, say, check)
     assert len(said) == 1
     assert "the checkpoint after step 7 is corrupt" in said[0]
     assert complete_steps(open_store(first.run)) == [5]

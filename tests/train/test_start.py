@@ -1,5 +1,7 @@
 """What is decided and refused before a run starts: its tiles, and whether the networks fit them."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from satgan.config import load_config
 from satgan.errors import TilesError
 from satgan.tiles.tile_set import open_tile_set
+from satgan.train.progress import Progress, ProgressLine
 from satgan.train.start import prepare
 from tests.train.conftest import TILES, MakeConfig
 
@@ -44,3 +47,16 @@ def test_a_virtual_batch_larger_than_the_set_is_refused(make_config: MakeConfig)
 def test_channels_that_are_not_the_sets_are_refused(make_config: MakeConfig) -> None:
     with pytest.raises(TilesError, match=r"16×16 tiles of 3 channel.*16×16 of 4"):
         prepare(make_config(gan={"channels": 4}), lambda text: None)
+
+
+def test_progress_that_nobody_reads_ends_nothing() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w", buffering=1)
+    line = ProgressLine(stream)
+    line(Progress(1, 2, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, at_checkpoint=True))
+    line.say("a line")
+    line.close()
+    with suppress(BrokenPipeError):
+        stream.close()
+    line.say("a line for a file that was closed")
