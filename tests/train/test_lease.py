@@ -197,6 +197,20 @@ def test_a_store_that_is_away_ends_nothing(s3: str, s3_prefix: str, monkeypatch:
     assert said[1] == "over: the run's lease was not renewed"
 
 
+def test_a_renewal_whose_answer_is_lost_is_seen_all_the_same(
+    s3: str, s3_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever watches sees each one change, though the holder hears of none."""
+    with fault_proxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        watcher = open_store(s3_prefix)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        with Lease(s3_prefix, lambda text: None) as lease:
+            proxy.choose_write = lambda command, key: dropped
+            wait_until(lambda: Holder.read(watcher.read(LEASE_NAME)).renewals > 4)  # type: ignore[union-attr]
+            proxy.choose_write = lambda command, key: None
+            lease.check()
+
+
 def test_a_server_that_heeds_no_conditions_lets_one_go_on(
     s3: str, s3_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
