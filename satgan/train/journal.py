@@ -20,6 +20,8 @@ The names of the losses are explained in satgan/gan/losses.py.
 import json
 import math
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -46,10 +48,11 @@ class Journal:
         folder: the run's.
         start_step: steps that the attempt starts from.
         troubles: told when it cannot be written; what is noted then waits in memory, and the run goes on.
+        check: asked before it is handed in; see `Watch`.
     """
 
-    def __init__(self, folder: RunFolder, start_step: int, troubles: Troubles) -> None:
-        self._folder, self._troubles = folder, troubles
+    def __init__(self, folder: RunFolder, start_step: int, troubles: Troubles, check: Callable[[], None]) -> None:
+        self._folder, self._troubles, self._check = folder, troubles, check
         self._lock, self._unwritten, self._step = threading.RLock(), bytearray(), start_step
         self._path = path = folder.fetch(JOURNAL_NAME)
         with folder_errors_told("write the journal", str(path)):
@@ -89,8 +92,13 @@ class Journal:
             self._folder.publish(f"{EVENTS_FOLDER}/{path.name}")
 
     def hand_in(self) -> None:
-        """`publish`, where nobody will try again."""
+        """`publish`, where nobody will try again.
+
+        Raises:
+            RunLost: the journal is another's.
+        """
         with self._troubles.borne(NOT_WRITTEN, "its last lines may be lost"):
+            self._check()
             self.publish()
 
     def _write(self, entry: dict[str, Any]) -> None:
@@ -120,7 +128,8 @@ class Journal:
         if isinstance(error, Exception) and not isinstance(error, Stopped | RunLost | NotFinite):
             self.event(self._step, "failed", found=getattr(error, "found", f"{type(error).__name__}: {error}"))
             if not isinstance(error, StoreError):  # whose waiting was long enough
-                self.hand_in()
+                with suppress(RunLost):
+                    self.hand_in()
         with self._troubles.borne("TensorBoard's events were not written", "the run has ended"):
             self._events.close()
         self._file.close()

@@ -7,6 +7,7 @@ Where a bucket's server heeds no conditions two drivers that start within a mome
 lease was overwritten finds that out at its next renewal, and ends.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +30,15 @@ TAKING, RENEWING = Patience(attempts=3), Patience(connect_timeout_seconds=2, rea
 """With a bucket. Renewing takes two requests, four where an answer was lost on the way: it ends within the lifetime."""
 
 
+def check_left(seconds: float) -> None:
+    """Raises StoreUnreachable where no seconds are left of what a `Lease` tells."""
+    if seconds <= 0:
+        raise StoreUnreachable(
+            f"{NOT_RENEWED} for nearly {LIFETIME_SECONDS:.0f} s, so another process may take the run over",
+            "nothing is written until it is renewed: see whether the store can be reached",
+        )
+
+
 class Lease:
     """The right to write into a run, for the time of a `with` block; a thread renews it.
 
@@ -46,6 +56,8 @@ class Lease:
         self._run = open_store(url, patience=TAKING)
         self._mine = Holder.myself(uuid4().hex, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         self._lost: RunLost | None = None
+        self._seen_at = -math.inf
+        """Not after the moment from which others count the lifetime."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_renewing, name="lease", daemon=True)
 
@@ -57,6 +69,24 @@ class Lease:
         """
         if self._lost is not None:
             raise self._lost
+
+    def seconds_left(self) -> float:
+        """For how long from now others surely leave the run alone; not above 0 where it was not renewed of late.
+
+        Raises:
+            RunLost: it is not held any more.
+        """
+        self.check()
+        return self._seen_at + LIFETIME_SECONDS - RENEW_SECONDS - time.monotonic()
+
+    def check_writing(self) -> None:
+        """Nothing while it is sure that nobody else writes into the run.
+
+        Raises:
+            StoreUnreachable: it is not sure now.
+            RunLost: the lease is not held any more.
+        """
+        check_left(self.seconds_left())
 
     def __enter__(self) -> "Lease":
         while not self._take(self._free()):
@@ -104,6 +134,7 @@ class Lease:
 
     def _take(self, left: bytes | None) -> bool:
         """Takes the lease in place of what was left behind; False where somebody was faster."""
+        self._seen_at = time.monotonic()
         self._run.swap(LEASE_NAME, left, self._mine.as_bytes())
         # Read back: an answer may have been lost on the way, and not every server heeds conditions.
         return self._read() == self._mine.as_bytes()
@@ -135,10 +166,10 @@ class Lease:
 
     def _renewed(self, left: Holder) -> bool:
         """Says once more that the lease is held; False where there is not what this process had `left`."""
-        renewed = left._replace(renewals=left.renewals + 1)
+        renewed, begun = left._replace(renewals=left.renewals + 1), time.monotonic()
         done = self._run.swap(LEASE_NAME, left.as_bytes(), renewed.as_bytes())
         if done:
-            self._mine = renewed
+            self._mine, self._seen_at = renewed, begun
         return done
 
     def _read(self) -> bytes | None:

@@ -86,6 +86,8 @@ class _Run:
 
     def _recover(self) -> Recovered:
         """Worker 0 clears the way before anybody looks."""
+        if self.first:
+            self.watch.check()  # workers that are started anew may be late
         recovered = recover(self.folder.store) if self.first else Recovered(0)
         ranks.barrier()
         for corrupt in recovered.corrupt:
@@ -126,7 +128,7 @@ class _Run:
                 self.first and is_finished(self.folder, train.steps)
             ):
                 return finished_outcome(self.folder) if self.first else None
-            journal = stack.enter_context(Journal(self.folder, self.start_step, self.troubles)) if self.first else None
+            journal = stack.enter_context(self._journal()) if self.first else None
             stream = stack.enter_context(self.feed.stream(self.start_step, self.origin.attempt))
             clock = Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
             self._note_start(journal)
@@ -148,6 +150,9 @@ class _Run:
             clock.stop()
             keeper.end(journal)
             return self._end(journal, clock, stream)
+
+    def _journal(self) -> Journal:
+        return Journal(self.folder, self.start_step, self.troubles, self.watch.check)
 
     def _keeper(self, journal: Journal | None, stack: ExitStack) -> Keeper:
         """What keeps and judges the checkpoints; a checkpoint that is resumed from unjudged is judged first."""

@@ -1,6 +1,8 @@
 """What the driver, the workers and Ray Train's controller tell each other while a run goes on."""
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -9,7 +11,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from satgan.errors import SatganError
+from satgan.errors import SatganError, StoreUnreachable
+from satgan.train.lease import check_left
 from satgan.train.progress import Progress
 from satgan.train.stop import StopSignals
 from satgan.train.watch import Entry
@@ -28,6 +31,7 @@ class Noticeboard:
         self._said: list[str] = []
         self._stop = False
         self._error: SatganError | None = None
+        self._held_until = math.inf
 
     def pin(self, progress: Progress) -> None:
         """Worker 0 tells how far it is. A checkpoint's line is not lost behind the next one."""
@@ -36,8 +40,8 @@ class Noticeboard:
 
     def note(self, why: str) -> None:
         """The controller will start workers anew."""
-        time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._restarts.append({"attempt": len(self._restarts) + 2, "why": why, "time": time})
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._restarts.append({"attempt": len(self._restarts) + 2, "why": why, "time": now})
         self.say(f"{why}; starting workers anew, from the last checkpoint")
 
     def say(self, text: str) -> None:
@@ -60,6 +64,14 @@ class Noticeboard:
     def end(self, error: SatganError) -> None:
         """The run must end at once, without saving."""
         self._error = error
+
+    def vouch(self, seconds: float) -> None:
+        """The run is surely the driver's for so long from now."""
+        self._held_until = time.monotonic() + seconds
+
+    def seconds_left(self) -> float | SatganError:
+        """For how long it is, or what it must end for."""
+        return self._error or self._held_until - time.monotonic()
 
     def stopping(self) -> bool | SatganError:
         """Whether the driver wishes the run to stop, or what it must end for."""
@@ -89,13 +101,28 @@ def stop_asker(board: Any) -> Callable[[], bool]:
     return stop
 
 
+def left_asker(board: Any) -> Callable[[], None]:
+    """Raises where the run is not surely the driver's, also where that one stands still and did not vouch."""
+
+    def check() -> None:
+        try:
+            answer: float | SatganError = ray.get(board.seconds_left.remote(), timeout=ANSWER_SECONDS)
+        except ray.exceptions.RayError as error:
+            raise StoreUnreachable(f"the driver did not answer: {error}", "see whether it still runs") from None
+        if isinstance(answer, SatganError):
+            raise answer
+        check_left(answer)
+
+    return check
+
+
 @contextmanager
 def watching(
-    board: Any, show: Callable[[Progress], None], say: Callable[[str], None], check: Callable[[], None],
+    board: Any, show: Callable[[Progress], None], say: Callable[[str], None], seconds_left: Callable[[], float],
     signals: StopSignals,
 ) -> Iterator[None]:  # fmt: skip
     """Shows the newest progress and says what there is to say until the block ends, and passes the wish to stop, or
-    what `check` raises, on."""
+    what `seconds_left` tells or raises, on."""
     ended = threading.Event()
 
     def look() -> None:
@@ -103,7 +130,7 @@ def watching(
             with suppress(Exception):  # nobody reads what is shown: that is no reason to miss what is to end the run
                 _tell_news(board, show, say)
             with suppress(ray.exceptions.RayError):
-                _pass_on(board, check, signals)
+                _pass_on(board, seconds_left, signals)
 
     watcher = threading.Thread(target=look, name="progress", daemon=True)
     watcher.start()
@@ -116,11 +143,11 @@ def watching(
             _tell_news(board, show, say)
 
 
-def _pass_on(board: Any, check: Callable[[], None], signals: StopSignals) -> None:
+def _pass_on(board: Any, seconds_left: Callable[[], float], signals: StopSignals) -> None:
     if signals.wished:
         board.stop.remote()
     try:
-        check()
+        board.vouch.remote(seconds_left())
     except SatganError as error:
         board.end.remote(error)
 

@@ -1,5 +1,6 @@
 """A run under Ray Train: several workers, one pair of networks."""
 
+import math
 import os
 import threading
 import time
@@ -20,7 +21,7 @@ from satgan.train.checkpoint import complete_steps
 from satgan.train.loop import train_loop
 from satgan.train.outcome import Outcome
 from satgan.train.progress import Progress
-from satgan.train.ray_board import open_board, stop_asker, watching
+from satgan.train.ray_board import left_asker, open_board, stop_asker, watching
 from satgan.train.ray_cluster import ray_running
 from satgan.train.ray_faults import Referee, own_error
 from satgan.train.run_folder import RunFolder, read_config
@@ -74,7 +75,10 @@ def worker(about: dict[str, Any]) -> Any:
     threading.Thread(target=_end_as_orphan, args=[os.getppid()], name="orphan", daemon=True).start()
     config, board = as_begun(Config.model_validate(about["config"])), about["board"]
     notices, restarts = _Notices(), ray.get(board.restarts.remote())
-    watch = Watch(board.pin.remote, _report, stop_asker(board), board.say.remote, notices.due, notices.news, restarts)
+    watch = Watch(
+        board.pin.remote, _report, stop_asker(board), board.say.remote, notices.due, notices.news, restarts,
+        left_asker(board),
+    )  # fmt: skip
     outcome = train_loop(config, watch)
     return tuple(outcome) if outcome else None
 
@@ -109,7 +113,7 @@ def _report(step: int, url: str, numbers: dict[str, float]) -> None:
 
 def launch(
     config: Config, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr,
-    check: Callable[[], None] = lambda: None,
+    seconds_left: Callable[[], float] = lambda: math.inf,
 ) -> Outcome:  # fmt: skip
     """Trains on `train.workers` Ray Train workers, on the cluster that RAY_ADDRESS names or a local one.
 
@@ -117,7 +121,8 @@ def launch(
         config: as `start.prepare` gave it, with a number of workers from 1 to lanes.
         show: called in this process with the newest progress.
         say: called in this process with lines for the user, such as why workers are started anew.
-        check: raises what the run must end for at once, without saving.
+        seconds_left: for how long from now the run is surely this process's; raises what it must end for at once,
+            without saving.
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
@@ -132,7 +137,7 @@ def launch(
             run_config=_run_config(config, board),
             torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=COLLECTIVE_SECONDS),
         )
-        with StopSignals() as signals, watching(board, show, say, check, signals):
+        with StopSignals() as signals, watching(board, show, say, seconds_left, signals):
             try:
                 result: Any = trainer.fit()
             except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:

@@ -6,7 +6,7 @@ them (tensors with names, files, digests) and where it goes is another thread's 
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -87,7 +87,9 @@ def take_snapshot(pair: Pair, step: int, origin: Origin) -> Snapshot | None:
 
 
 @torch.no_grad()
-def write_snapshot(run: Store, pair: Pair, snapshot: Snapshot, averaged: Generator) -> str:
+def write_snapshot(
+    run: Store, pair: Pair, snapshot: Snapshot, averaged: Generator, check: Callable[[], None] = lambda: None
+) -> str:
     """Writes the checkpoint of a snapshot; COMPLETE last. May run beside the next steps. Returns its key in `run`.
 
     Args:
@@ -95,6 +97,7 @@ def write_snapshot(run: Store, pair: Pair, snapshot: Snapshot, averaged: Generat
         pair: whose snapshot it is; only its networks' shapes are looked at.
         snapshot: see `take_snapshot`.
         averaged: the averaged generator of the snapshot, with its own statistics.
+        check: raises where it must not be completed.
 
     Raises:
         StoreError: the store does not take it.
@@ -104,12 +107,15 @@ def write_snapshot(run: Store, pair: Pair, snapshot: Snapshot, averaged: Generat
         (name, save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}))
         for name, tensors in _files(pair, snapshot, averaged)
     )
-    write_files(run, key, snapshot.state, files)
+    write_files(run, key, snapshot.state, files, check)
     return key
 
 
-def write_files(run: Store, key: str, state: dict[str, Any], files: Iterable[tuple[str, bytes]]) -> None:
-    """Writes the files of a checkpoint under `key`, then state.json with their digests, COMPLETE last.
+def write_files(
+    run: Store, key: str, state: dict[str, Any], files: Iterable[tuple[str, bytes]],
+    check: Callable[[], None] = lambda: None,
+) -> None:  # fmt: skip
+    """Writes the files of a checkpoint under `key`, then state.json with their digests, after `check` COMPLETE.
 
     Raises:
         StoreError: the store does not take them.
@@ -120,6 +126,7 @@ def write_files(run: Store, key: str, state: dict[str, Any], files: Iterable[tup
         run.write(f"{key}/{name}", raw)
     text = json.dumps(state | {"sha256": digests}, indent=2).encode()
     run.write(f"{key}/{STATE_NAME}", text)
+    check()
     run.write(f"{key}/{COMPLETE_NAME}", hashlib.sha256(text).hexdigest().encode())
 
 

@@ -98,14 +98,15 @@ def start(
     if config.train.workers:
         from satgan.train.ray_job import launch
 
-        return launch(config, show, say, lease.check)
+        return launch(config, show, say, lease.seconds_left)
     with StopSignals() as signals:
 
         def stop() -> bool:
             lease.check()
             return signals.wished
 
-        outcome = train_loop(config, Watch(show, checkpoint=lambda *told: None, stop=stop, say=say))
+        watch = Watch(show, checkpoint=lambda *told: None, stop=stop, say=say, check=lease.check_writing)
+        outcome = train_loop(config, watch)
     assert outcome is not None
     return outcome
 

@@ -27,6 +27,8 @@ class Watch(NamedTuple):
     notice      asked by all workers at the same step: a machine that will soon be taken away; None where there is no
                 news. The run saves then
     restarts    why workers of this run were started anew, in order, each with its `time`
+    check       asked by worker 0, from any thread, before it writes what others could not bear: raises StoreUnreachable
+                while it is not sure that the run is this process's, RunLost where it is not
     """
 
     progress: Callable[[Progress], None]
@@ -36,3 +38,4 @@ class Watch(NamedTuple):
     look: Callable[[], bool] = lambda: False
     notice: Callable[[], Entry | None] = lambda: None
     restarts: Sequence[Entry] = ()
+    check: Callable[[], None] = lambda: None

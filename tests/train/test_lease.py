@@ -7,18 +7,20 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from satgan.__main__ import main
-from satgan.errors import CorruptData, RunLost, RunTaken
+from satgan.errors import CorruptData, RunLost, RunTaken, StoreUnreachable
 from satgan.tiles.store import open_store
 from satgan.train import lease as lease_module
 from satgan.train.checkpoint import complete_steps, name_of
 from satgan.train.holder import Holder
 from satgan.train.lease import LEASE_NAME, Lease
 from satgan.train.retention import look
+from satgan.train.snapshot import write_snapshot
 from satgan.train.start import hold, prepare, start
 from tests.tiles.fault_proxy import dropped, fault_proxy
 from tests.train.conftest import MakeConfig, after_steps, journal_numbers, run, weights_of
@@ -179,6 +181,29 @@ def test_a_driver_whose_run_was_taken_over_ends_without_saving(
     assert b'"failed"' not in journal, "that is another's now"
 
 
+def test_a_driver_whose_run_was_taken_over_ends_amid_a_checkpoint(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it is writing then is not completed, and what the other one is writing stays; nor does it begin anew."""
+    config, _ = prepare(make_config(), print)
+    store = open_store(f"{config.train.store}/run")
+    with hold(config) as lease:
+
+        def taken_over(*given: Any) -> str:
+            store.write(LEASE_NAME, Holder.myself("other", "now").as_bytes())
+            store.write("checkpoints/step-00000010/state.json", b"the other one's")
+            wait_until(lambda: lease._lost)
+            return write_snapshot(*given)
+
+        monkeypatch.setattr("satgan.train.keeper.write_snapshot", taken_over)
+        with pytest.raises(RunLost):
+            start(config, lease, lambda progress: None)
+        with pytest.raises(RunLost):
+            start(config, lease, lambda progress: None)
+    assert complete_steps(store) == []
+    assert store.exists("checkpoints/step-00000010/state.json")
+
+
 def test_a_store_that_is_away_ends_nothing(s3: str, s3_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """For longer than the lifetime; it is told once, and once that it is over."""
     said: list[str] = []
@@ -189,9 +214,11 @@ def test_a_store_that_is_away_ends_nothing(s3: str, s3_prefix: str, monkeypatch:
             wait_until(lambda: said)
             time.sleep(1.1)
             lease.check()
+            with pytest.raises(StoreUnreachable, match="another process may take the run over"):
+                lease.check_writing()
             proxy.block = lambda command, key: None
             wait_until(lambda: len(said) == 2)
-            lease.check()
+            lease.check_writing()
         assert open_store(s3_prefix).list() == []
     assert "the run's lease was not renewed: could not" in said[0]
     assert said[1] == "over: the run's lease was not renewed"
