@@ -50,10 +50,14 @@ class Holder(NamedTuple):
         return json.dumps(self._asdict(), indent=2).encode()
 
     def lives(self) -> bool | None:
-        """Whether the process is there; None where that cannot be seen from here: it is another machine's."""
+        """Whether the process is there; None where that cannot be seen from here: it is another machine's, or its
+        number may have been given again."""
         if self.machine != _machine():
             return None
-        return _started(self.pid) == self.started
+        started = _started(self.pid)
+        if started is not None and not self.started:
+            return None
+        return started == self.started
 
     def text(self) -> str:
         """`process 4711 on node-3 since 2026-11-22T07:16:17Z`"""

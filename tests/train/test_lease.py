@@ -150,6 +150,16 @@ def test_who_lives_is_told_from_who_is_gone() -> None:
     assert Holder.read(b"[1]") is None
 
 
+def test_without_proc_a_number_proves_no_life(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It may have been given again; that there is no such process proves its death."""
+    monkeypatch.setattr("satgan.train.holder.PROC", tmp_path / "none")
+    mine = Holder.myself("token", "now")
+    assert mine.lives() is None
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert mine._replace(pid=child.pid).lives() is False
+
+
 @pytest.mark.parametrize("left", [b"{}", b"\x00"])
 def test_a_lease_that_cannot_be_read_runs_out(place: str, left: bytes) -> None:
     open_store(place).write(LEASE_NAME, left)
