@@ -96,11 +96,12 @@ def _train(words: Sequence[str]) -> None:
 
     from satgan.train.device import decide
     from satgan.train.progress import ProgressLine
-    from satgan.train.start import finished, hold, needs, prepare, start
+    from satgan.train.start import finished, hold, needs, place, prepare, start
 
     if parsed.dry_run:
         _dry_run(config, needs(decide(config)), parsed.json)
         return
+    config, _ = place(config, _say)
     line = ProgressLine()
     try:
         with hold(config, line.say) as lease:

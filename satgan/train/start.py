@@ -37,8 +37,22 @@ EMBEDDED: dict[tuple[int, int], tuple[str, Callable[[Path, int], TileSet]]] = {
 """Where no tile set is given, by size and channels: a name, and who opens it."""
 
 
+def place(config: Config, say: Callable[[str], None]) -> tuple[Config, str]:
+    """Opens or makes the tile set, decides the number of workers; nothing is written into the run.
+
+    Returns:
+        The complete config, with which this finds the same again, and the tile set's digest.
+
+    Raises:
+        TilesError: no tiles, or of another size or channel count than the networks.
+    """
+    tile_set = _tile_set(config, say)
+    _check_tiles(config, tile_set)
+    return _placed(config, tile_set.store.url), tile_set.digest
+
+
 def prepare(config: Config, say: Callable[[str], None], parent: str | None = None) -> tuple[Config, int]:
-    """Opens or makes the tile set, compares with an earlier attempt, decides the number of workers.
+    """`place`, then forks, or compares with an earlier attempt.
 
     Call it while `hold` holds the run: a fork writes into it, and what is decided here must stay true.
 
@@ -54,16 +68,14 @@ def prepare(config: Config, say: Callable[[str], None], parent: str | None = Non
         TilesError: no tiles, or of another size or channel count than the networks.
         CheckpointError: the run was started with other settings, or cannot be forked.
     """
-    tile_set = _tile_set(config, say)
-    _check_tiles(config, tile_set)
-    config = _placed(config, tile_set.store.url)
+    config, tile_set_digest = place(config, say)
     if parent is not None:
-        fork(config, parent, tile_set.digest, say)
+        fork(config, parent, tile_set_digest, say)
     folder = RunFolder(config.train.store, config.train.name)
     try:
         steps = complete_steps(folder.store)
         # A start that reached no checkpoint has no numbers to keep.
-        resumed = check_same_run(folder, config, tile_set.digest) if steps else None
+        resumed = check_same_run(folder, config, tile_set_digest) if steps else None
         if steps and resumed is None:
             found = f"{folder.url} has checkpoints but no {CONFIG_NAME}"
             raise CheckpointError(found, f"restore {CONFIG_NAME}, or start under another --name")
