@@ -123,6 +123,24 @@ def test_prune_shows_and_removes_what_nobody_wants(satgan: Verb, make_config: Ma
     assert satgan("prune", place)[:2] == (0, "0 to remove, 0.0 MB\n")
 
 
+def test_one_run_that_cannot_be_read_does_not_hide_the_others(
+    satgan: Verb, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    """Each is told of by itself; and a store that has such a run is no success."""
+    outcome = run(make_config(train={"steps": 5}))
+    store = open_store(str(Path(outcome.run).parent))
+    store.write("broken/config.yaml", b"train: [")
+    store.write("run/best.json", b'{"step"')
+    for verb in ("runs", "prune"):
+        status, out, err = satgan(verb, store.url)
+        assert status == 2
+        assert "broken/config.yaml is not a run's config" in err
+        assert "what to do" in err
+        assert ("run  " in out) == (verb == "runs")
+    (told,) = json.loads(satgan("runs", store.url, "--json")[1])
+    assert (told["name"], told["score"]) == ("run", None)
+
+
 @pytest.mark.parametrize("verb", ["runs", "prune"])
 def test_a_place_without_runs_is_refused(satgan: Verb, verb: str, tmp_path: Path) -> None:
     status, _, err = satgan(verb, str(tmp_path))

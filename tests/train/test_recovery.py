@@ -9,7 +9,7 @@ import pytest
 from satgan.errors import CorruptData
 from satgan.tiles.aside import UNFINISHED_SUFFIX
 from satgan.tiles.store import open_store
-from satgan.train.checkpoint import complete_steps
+from satgan.train.checkpoint import best_of, complete_steps
 from satgan.train.loop import train_loop
 from satgan.train.recovery import recover
 from satgan.train.start import prepare
@@ -117,3 +117,13 @@ def test_what_killed_attempts_left_is_swept(place: str) -> None:
     assert complete_steps(store) == [5]
     if not place.startswith("s3://"):
         assert not Path(place, "checkpoints", "step-00000010").exists()
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b'{"step": 5, "sc', b"\xff\xfe", b"[]", b'{"step": 5}', b'{"step": "x", "score": 1}']
+)
+def test_a_best_json_that_cannot_be_read_counts_as_none(make_config: MakeConfig, text: bytes) -> None:
+    outcome = run(make_config(train={"steps": 5}))
+    (Path(outcome.run) / "best.json").write_bytes(text)
+    assert recover(open_store(outcome.run)).step == 5
+    assert best_of(open_store(outcome.run)) is None
