@@ -12,8 +12,10 @@ from satgan.config import Config
 from satgan.errors import Diverged, SatganError, Stopped
 from satgan.tiles.aside import UNFINISHED_SUFFIX
 from satgan.tiles.store import Store, open_store
+from satgan.train.checkpoint import complete_steps
 from satgan.train.lease import Lease
 from satgan.train.loop import train_loop
+from satgan.train.recovery import recover
 from satgan.train.retention import wanted
 from satgan.train.watch import Watch
 from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
@@ -121,6 +123,22 @@ def test_prune_shows_and_removes_what_nobody_wants(satgan: Verb, make_config: Ma
     assert store.list() == [file for file in before if file[0] not in lost]
     assert store.unfinished() == []
     assert satgan("prune", place)[:2] == (0, "0 to remove, 0.0 MB\n")
+
+
+def test_prune_keeps_whole_checkpoints_where_newer_ones_are_corrupt(satgan: Verb, make_config: MakeConfig) -> None:
+    """What is corrupt stays too: a resume names it and sets it aside."""
+    outcome = run(make_config(train={"checkpoint_steps": 3, "keep_checkpoints": 9}))
+    store = open_store(outcome.run)
+    rewritten(store, "config.yaml", "keep_checkpoints: 9", "keep_checkpoints: 1")
+    for step in (9, 12):
+        path = Path(outcome.run) / "checkpoints" / f"step-{step:08d}" / "discriminator.safetensors"
+        path.write_bytes(path.read_bytes()[:-7])
+    status, out, _ = satgan("prune", outcome.run, "--yes", "--json")
+    assert status == 0
+    assert [entry["key"] for entry in json.loads(out)["found"]] == ["checkpoints/step-00000003"]
+    assert complete_steps(store) == [6, 9, 12]
+    recovered = recover(store)
+    assert (recovered.step, [one.step for one in recovered.corrupt]) == (6, [9, 12])
 
 
 def test_one_run_that_cannot_be_read_does_not_hide_the_others(

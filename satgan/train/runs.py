@@ -14,6 +14,7 @@ from satgan.train.checkpoint import COMPLETE_NAME, FOLDER, best_of, name_of
 from satgan.train.holder import Holder
 from satgan.train.journal import JOURNAL_NAME, JUDGED
 from satgan.train.lease import LEASE_NAME, LIFETIME_SECONDS
+from satgan.train.recovery import fault_of
 from satgan.train.retention import Shelf, look, remove, wanted
 from satgan.train.run_folder import CONFIG_NAME
 
@@ -85,7 +86,14 @@ def about(run: Store) -> Run:
 
 
 def litter(run: Store) -> list[Litter]:
-    """What retention does not want any more, what killed attempts left, and what was set aside as corrupt."""
+    """What retention does not want any more, what killed attempts left, and what was set aside as corrupt.
+
+    A checkpoint goes only where those that are to stay in its place were read, and are what was written.
+
+    Raises:
+        CheckpointError: a checkpoint was written by another format, or the run's config is none.
+        StoreError: it cannot be read.
+    """
     shelf, train = look(run), _train(run)
     unfinished = sum(size for _, size in run.unfinished())
     found = list(_litter(shelf, _stay(run, shelf, train)))
@@ -128,8 +136,17 @@ def _stay(run: Store, shelf: Shelf, train: dict[str, Any]) -> set[int]:
     judged = [entry for entry in _events(run) if entry["event"] == JUDGED]
     scores = {int(entry["step"]): float(entry["score"]) for entry in judged if entry["tiles"] == judged[-1]["tiles"]}
     best = best_of(run)
-    keep = (int(train.get(name, TrainConfig.model_fields[name].default)) for name in ("keep_checkpoints", "keep_best"))
-    return wanted(shelf.whole, scores, *keep) | ({best[0]} if best else set())
+    keep = [int(train.get(name, TrainConfig.model_fields[name].default)) for name in ("keep_checkpoints", "keep_best")]
+    sound, faulty = set(shelf.whole), set[int]()
+    read: set[int] = set()
+    while True:
+        stay = wanted(sound, scores, *keep) | ({best[0]} & sound if best else set())
+        if stay == sound or stay <= read:  # nothing is to go, or all that stays is sound
+            return stay | faulty
+        for step in stay - read:
+            if fault_of(run.child(f"{FOLDER}/{name_of(step)}")):
+                faulty.add(step)
+        read, sound = read | stay, sound - faulty
 
 
 def _state(run: Store, complete: bool) -> str:
