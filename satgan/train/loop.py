@@ -12,7 +12,7 @@ from satgan.tiles.stream import Batch, TileStream
 from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, restore
 from satgan.train.clock import Clock
-from satgan.train.device import LaneRunner, decide, training_device
+from satgan.train.device import LaneRunner, decide, free_memory, training_device
 from satgan.train.divergence import NotFinite, Rollback, roll_back, wrong_numbers, wrong_tensors
 from satgan.train.feed import Feed
 from satgan.train.film import Film, grid_name
@@ -55,6 +55,8 @@ def train_loop(config: Config, watch: Watch) -> Outcome | None:
             rollback = roll_back(config, run.origin.attempt, error)
             if run.first:
                 watch.say(rollback.text())
+        del run
+        free_memory()  # two pairs of networks might not fit
 
 
 class _Run:

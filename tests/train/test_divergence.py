@@ -1,6 +1,7 @@
 """Numbers that are not finite never enter a checkpoint: the run stops and says what and where, or is rolled back."""
 
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from satgan.config import Config
 from satgan.errors import Diverged
 from satgan.gan.noise import Draws, draw
+from satgan.gan.pair import Pair
 from satgan.train.checkpoint import complete_steps
 from satgan.train.divergence import wrong_tensors
 from satgan.train.run_folder import RunFolder
@@ -69,6 +71,24 @@ def test_a_rollback_goes_on_with_other_choices(make_config: MakeConfig, poison: 
     before, after = journal_numbers(untouched.run), journal_numbers(outcome.run)
     assert [step for step, _ in after] == [step for step, _ in before]
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, True, False, False, False, False]
+
+
+def test_a_rollback_holds_no_networks_of_the_attempts_before(
+    make_config: MakeConfig, poison: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[Pair]] = []
+    alive: list[int] = []
+
+    class Counted(Pair):
+        def __init__(self, *given: Any) -> None:
+            alive.append(sum(one() is not None for one in made))
+            super().__init__(*given)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr("satgan.train.loop.Pair", Counted)
+    poison(2)
+    run(make_config(train={"on_nan": "rollback"}))
+    assert alive == [0, 0, 0]
 
 
 def test_another_attempt_draws_all_anew(make_config: MakeConfig) -> None:
