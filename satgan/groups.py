@@ -232,7 +232,8 @@ class TrainConfig(Group):
     on_nan: Literal["stop", "rollback"] = Field(
         "stop",
         description="when a loss, a weight or a moment of Adam is infinite or not a number: stop, or go on from the "
-        "last checkpoint with other noise and other random choices, the tiles in the same order",
+        "last checkpoint that train.checkpoint_steps gave (not that of a stop or a notice, which is removed), with "
+        "other noise and other random choices, the tiles in the same order",
     )
     rollbacks: Count = Field(3, description="with train.on_nan rollback: how often at most, then the run stops")
     log_steps: Count = Field(20, description="every so many steps a journal entry, losses before and after [steps]")
@@ -243,7 +244,9 @@ class TrainConfig(Group):
         "beside the steps, and ends a run only where none stands yet, or at its end, after 300 s (S09) [steps]",
     )
     checkpoint_seconds: NotNegative = Field(
-        10, description="but none closer than this to the one before, by worker 0's clock; the last always [s]"
+        10,
+        description="but none closer than this to the one before, by worker 0's clock; the last always, and with "
+        "train.on_nan rollback all [s]",
     )
     keep_checkpoints: Count = Field(3, description="newest checkpoints that are kept; older ones are removed (S09)")
     keep_best: Count = Field(1, description="best checkpoints by the judge's score that are kept besides (S09)")

@@ -21,7 +21,7 @@ from satgan.train.keeper import Keeper
 from satgan.train.origin import Origin, origin_of
 from satgan.train.outcome import Outcome, best_place, finished_outcome, is_finished
 from satgan.train.progress import Progress
-from satgan.train.recovery import Recovered, recover
+from satgan.train.recovery import Recovered, go_back, recover
 from satgan.train.run_folder import RunFolder, write_config
 from satgan.train.scorer import Scorer
 from satgan.train.troubles import Troubles
@@ -77,7 +77,7 @@ class _Run:
             config, mine, self.device, lambda messages: ranks.sum_over_lanes(messages, self.train.lanes), self.runner
         )
         self.first = ranks.rank() == 0
-        self.recovered = self._recover()
+        self.recovered = self._recover(is_rollback=rollback is not None)
         self._check_agreement()
         self.rollback, self.origin = rollback, Origin(self.feed.tile_set.digest)
         self.start_step = self._resume()
@@ -86,9 +86,11 @@ class _Run:
         self.path_a_steps = 0.0
         self.score: float | None = None
 
-    def _recover(self) -> Recovered:
+    def _recover(self, is_rollback: bool) -> Recovered:
         """Worker 0 clears the way before anybody looks."""
         recovered = recover(self.folder.store) if self.first else Recovered(0)
+        if is_rollback and self.first:
+            go_back(self.folder.store, self.train.checkpoint_steps)
         ranks.barrier()
         for corrupt in recovered.corrupt:
             self.watch.say(corrupt.text())

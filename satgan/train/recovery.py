@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from satgan.errors import CorruptData
 from satgan.tiles.store import Store
 from satgan.train.checkpoint import BEST_NAME, COMPLETE_NAME, FOLDER, Checkpoint, best_of, complete_steps, name_of
-from satgan.train.retention import look, remove
+from satgan.train.origin import origin_of
+from satgan.train.retention import look, regular_step, remove
 
 LOOKS = 2
 """A checkpoint is read again before it is called corrupt: the bytes may have changed on the way here."""
@@ -95,6 +96,27 @@ def recover(run: Store) -> Recovered:
     if best and best[0] in faults:
         run.delete(BEST_NAME)
     return Recovered(step, corrupt, swept_bytes)
+
+
+def go_back(run: Store, checkpoint_steps: int) -> None:
+    """For a rollback: removes the checkpoints after the one where it goes; see `regular_step`.
+
+    Where that one is not there or not whole, because it could not be written or the settings were others, none is
+    removed: the rollback goes to the newest one. Call it after `recover`.
+    """
+    steps = complete_steps(run)
+    if not steps:
+        return
+    forked_from = origin_of(Checkpoint(run.child(f"{FOLDER}/{name_of(steps[-1])}")).state).forked_from
+    target = regular_step(steps[-1], checkpoint_steps, forked_from)
+    if target and (target not in steps or fault_of(run.child(f"{FOLDER}/{name_of(target)}"))):
+        return
+    best = best_of(run)
+    if best and best[0] > target:
+        run.delete(BEST_NAME)
+    for step, files in look(run).whole.items():
+        if step > target:
+            remove(run, files)
 
 
 def _set_aside(run: Store, step: int) -> str:

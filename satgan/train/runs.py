@@ -15,7 +15,7 @@ from satgan.train.holder import Holder
 from satgan.train.journal import JOURNAL_NAME, JUDGED
 from satgan.train.lease import LEASE_NAME, LIFETIME_SECONDS
 from satgan.train.recovery import fault_of
-from satgan.train.retention import Shelf, look, remove, wanted
+from satgan.train.retention import Shelf, look, regular_step, remove, wanted
 from satgan.train.run_folder import CONFIG_NAME
 
 ENDINGS = {"stop": "stopped", "failed": "failed", "start": "broken off", "resume": "broken off"}
@@ -135,12 +135,14 @@ def _bytes(files: Listing) -> int:
 def _stay(run: Store, shelf: Shelf, train: dict[str, Any]) -> set[int]:
     judged = [entry for entry in _events(run) if entry["event"] == JUDGED]
     scores = {int(entry["step"]): float(entry["score"]) for entry in judged if entry["tiles"] == judged[-1]["tiles"]}
-    best = best_of(run)
+    also = {best[0]} if (best := best_of(run)) else set()
+    if train.get("on_nan") == "rollback":
+        also.add(regular_step(max(shelf.whole, default=0), int(train["checkpoint_steps"]), None))
     keep = [int(train.get(name, TrainConfig.model_fields[name].default)) for name in ("keep_checkpoints", "keep_best")]
     sound, faulty = set(shelf.whole), set[int]()
     read: set[int] = set()
     while True:
-        stay = wanted(sound, scores, *keep) | ({best[0]} & sound if best else set())
+        stay = wanted(sound, scores, *keep) | (also & sound)
         if stay == sound or stay <= read:  # nothing is to go, or all that stays is sound
             return stay | faulty
         for step in stay - read:
