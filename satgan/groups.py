@@ -201,8 +201,9 @@ class TrainConfig(Group):
     )
     restarts: Annotated[int, Field(ge=0)] = Field(
         3,
-        description="how often workers that crashed or hung are started again before another checkpoint is written; "
-        "a machine that was taken away with notice does not count, errors that satgan names are not retried",
+        description="how often workers that crashed, hung or got no answer from the store are started again before "
+        "another checkpoint is written; a machine that was taken away with notice does not count, other errors that "
+        "satgan names are not retried",
     )
     hang_seconds: Seconds = Field(
         120, description="a worker's process that does not answer for so long is killed and counts as crashed [s]"
