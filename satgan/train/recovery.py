@@ -33,14 +33,6 @@ class Corrupt(NamedTuple):
         return f"the checkpoint after step {self.step} is corrupt and was set aside as {self.aside}: {self.found}"
 
 
-class Recovered(NamedTuple):
-    """Where a run goes on (0: from the start), the corrupt checkpoints after that, and how many bytes were swept."""
-
-    step: int
-    corrupt: tuple[Corrupt, ...] = ()
-    swept_bytes: int = 0
-
-
 def newest_whole(run: Store) -> tuple[int, dict[int, CorruptData]]:
     """Step of the newest checkpoint whose files all have their digests, 0 where there is no checkpoint at all; and
     what is wrong with the newer ones. Only reads.
@@ -80,22 +72,24 @@ def fault_of(checkpoint: Store) -> CorruptData | None:
     return fault
 
 
-def recover(run: Store) -> Recovered:
+def recover(run: Store) -> list[Corrupt]:
     """Sweeps what killed attempts left, and sets corrupt checkpoints aside that are newer than the newest whole one.
+
+    Returns:
+        Those, by step.
 
     Raises:
         CorruptData: there are checkpoints, but none is whole; nothing is set aside then.
     """
-    swept_bytes = run.sweep()
+    run.sweep()
     for files in look(run).orphans.values():
         remove(run, files)
-        swept_bytes += sum(size for _, size in files)
-    step, faults = newest_whole(run)
-    corrupt = tuple(Corrupt(step, fault.found, _set_aside(run, step)) for step, fault in sorted(faults.items()))
+    _, faults = newest_whole(run)
+    corrupt = [Corrupt(step, fault.found, _set_aside(run, step)) for step, fault in sorted(faults.items())]
     best = best_of(run)
     if best and best[0] in faults:
         run.delete(BEST_NAME)
-    return Recovered(step, corrupt, swept_bytes)
+    return corrupt
 
 
 def go_back(run: Store, checkpoint_steps: int) -> None:

@@ -1,6 +1,5 @@
 """The runs of a store as they lie there: how far, how good, how large; and what of them retention no longer wants."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from satgan.groups import TrainConfig
 from satgan.tiles.store import Listing, Store, open_store
 from satgan.train.checkpoint import COMPLETE_NAME, FOLDER, best_of, name_of
 from satgan.train.holder import Holder
-from satgan.train.journal import JOURNAL_NAME, JUDGED
+from satgan.train.journal import JOURNAL_NAME, JUDGED, events_in
 from satgan.train.lease import LEASE_NAME, LIFETIME_SECONDS
 from satgan.train.recovery import fault_of
 from satgan.train.retention import Shelf, look, regular_step, remove, wanted
@@ -176,15 +175,4 @@ def _train(run: Store) -> dict[str, Any]:
 
 
 def _events(run: Store) -> list[dict[str, Any]]:
-    """The events of the journal, in order; what is no whole line is passed over."""
-    if not run.exists(JOURNAL_NAME):
-        return []
-    found = []
-    for line in run.read(JOURNAL_NAME).decode(errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict) and "event" in entry:
-            found.append(entry)
-    return found
+    return events_in(run.read(JOURNAL_NAME)) if run.exists(JOURNAL_NAME) else []
