@@ -201,8 +201,9 @@ class TrainConfig(Group):
     )
     restarts: Annotated[int, Field(ge=0)] = Field(
         3,
-        description="how often workers that crashed or hung are started again before another checkpoint is written; "
-        "a machine that was taken away with notice does not count, errors that satgan names are not retried",
+        description="how often workers that crashed, hung or got no answer from the store are started again before "
+        "another checkpoint is written; a machine that was taken away with notice does not count, other errors that "
+        "satgan names are not retried",
     )
     hang_seconds: Seconds = Field(
         120, description="a worker's process that does not answer for so long is killed and counts as crashed [s]"
@@ -232,7 +233,8 @@ class TrainConfig(Group):
     on_nan: Literal["stop", "rollback"] = Field(
         "stop",
         description="when a loss, a weight or a moment of Adam is infinite or not a number: stop, or go on from the "
-        "last checkpoint with other noise and other random choices, the tiles in the same order",
+        "last checkpoint that train.checkpoint_steps gave (not that of a stop or a notice, which is removed), with "
+        "other noise and other random choices, the tiles in the same order",
     )
     rollbacks: Count = Field(3, description="with train.on_nan rollback: how often at most, then the run stops")
     log_steps: Count = Field(20, description="every so many steps a journal entry, losses before and after [steps]")
@@ -243,7 +245,9 @@ class TrainConfig(Group):
         "beside the steps, and ends a run only where none stands yet, or at its end, after 300 s (S09) [steps]",
     )
     checkpoint_seconds: NotNegative = Field(
-        10, description="but none closer than this to the one before, by worker 0's clock; the last always [s]"
+        10,
+        description="but none closer than this to the one before, by worker 0's clock; the last always, and with "
+        "train.on_nan rollback all [s]",
     )
     keep_checkpoints: Count = Field(3, description="newest checkpoints that are kept; older ones are removed (S09)")
     keep_best: Count = Field(1, description="best checkpoints by the judge's score that are kept besides (S09)")

@@ -2,8 +2,10 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+from satgan.errors import CheckpointError, CorruptData, SatganError
 from satgan.options import Parser
 from satgan.tiles.store import Store
 from satgan.train.lease import Lease
@@ -11,6 +13,7 @@ from satgan.train.runs import Litter, Run, about, clear, is_running, litter, run
 from satgan.train.watch import say_on_stderr
 
 HEADINGS = ("run", "state", "step", "best score", "newest", "size", "checkpoints")
+Told = TypeVar("Told")
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -22,8 +25,9 @@ def runs(words: Sequence[str]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="results as JSON")
     given = parser.parse_all(words)
-    found = [about(run) for run in runs_in(given.store)]
+    found, failed = _each(runs_in(given.store), about)
     print(json.dumps([run._asdict() for run in found], indent=2) if given.json else _table(found))
+    _raise(failed)
 
 
 def prune(words: Sequence[str]) -> None:
@@ -37,7 +41,7 @@ def prune(words: Sequence[str]) -> None:
     parser.add_argument("--yes", action="store_true", help="remove what is shown, without asking")
     parser.add_argument("--json", action="store_true", help="what was found as JSON")
     given = parser.parse_all(words)
-    found = [(run, litter(run)) for run in _idle(runs_in(given.place))]
+    found, failed = _each(_idle(runs_in(given.place)), lambda run: (run, litter(run)))
     total = sum(one.bytes for _, what in found for one in what)
     if not given.json:
         print(_listed(found, total))
@@ -52,6 +56,27 @@ def prune(words: Sequence[str]) -> None:
         print(json.dumps({"found": shown, "bytes": total, "removed": is_wished}, indent=2))
     elif total:
         print(f"removed {_size(total)}" if is_wished else "nothing was removed: --yes removes it")
+    _raise(failed)
+
+
+def _each(runs: list[Store], tell: Callable[[Store], Told]) -> tuple[list[Told], list[SatganError]]:
+    """What there is to tell of each run, and why there is nothing of the others: one does not hide the rest."""
+    found: list[Told] = []
+    failed: list[SatganError] = []
+    for run in runs:
+        try:
+            found.append(tell(run))
+        except (CheckpointError, CorruptData) as error:
+            failed.append(error)
+    return found, failed
+
+
+def _raise(failed: list[SatganError]) -> None:
+    """Tells all of them, and ends with the last."""
+    for error in failed[:-1]:
+        say_on_stderr(str(error))
+    for error in failed[-1:]:
+        raise error
 
 
 def _idle(found: list[Store]) -> list[Store]:

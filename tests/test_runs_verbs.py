@@ -12,8 +12,10 @@ from satgan.config import Config
 from satgan.errors import Diverged, SatganError, Stopped
 from satgan.tiles.aside import UNFINISHED_SUFFIX
 from satgan.tiles.store import Store, open_store
+from satgan.train.checkpoint import complete_steps
 from satgan.train.lease import Lease
 from satgan.train.loop import train_loop
+from satgan.train.recovery import recover
 from satgan.train.retention import wanted
 from satgan.train.watch import Watch
 from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
@@ -121,6 +123,40 @@ def test_prune_shows_and_removes_what_nobody_wants(satgan: Verb, make_config: Ma
     assert store.list() == [file for file in before if file[0] not in lost]
     assert store.unfinished() == []
     assert satgan("prune", place)[:2] == (0, "0 to remove, 0.0 MB\n")
+
+
+def test_prune_keeps_whole_checkpoints_where_newer_ones_are_corrupt(satgan: Verb, make_config: MakeConfig) -> None:
+    """What is corrupt stays too: a resume names it and sets it aside."""
+    outcome = run(make_config(train={"checkpoint_steps": 3, "keep_checkpoints": 9}))
+    store = open_store(outcome.run)
+    rewritten(store, "config.yaml", "keep_checkpoints: 9", "keep_checkpoints: 1")
+    for step in (9, 12):
+        path = Path(outcome.run) / "checkpoints" / f"step-{step:08d}" / "discriminator.safetensors"
+        path.write_bytes(path.read_bytes()[:-7])
+    status, out, _ = satgan("prune", outcome.run, "--yes", "--json")
+    assert status == 0
+    assert [entry["key"] for entry in json.loads(out)["found"]] == ["checkpoints/step-00000003"]
+    assert complete_steps(store) == [6, 9, 12]
+    assert [one.step for one in recover(store)] == [9, 12]
+    assert complete_steps(store) == [6]
+
+
+def test_one_run_that_cannot_be_read_does_not_hide_the_others(
+    satgan: Verb, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    """Each is told of by itself; and a store that has such a run is no success."""
+    outcome = run(make_config(train={"steps": 5}))
+    store = open_store(str(Path(outcome.run).parent))
+    store.write("broken/config.yaml", b"train: [")
+    store.write("run/best.json", b'{"step"')
+    for verb in ("runs", "prune"):
+        status, out, err = satgan(verb, store.url)
+        assert status == 2
+        assert "broken/config.yaml is not a run's config" in err
+        assert "what to do" in err
+        assert ("run  " in out) == (verb == "runs")
+    (told,) = json.loads(satgan("runs", store.url, "--json")[1])
+    assert (told["name"], told["score"]) == ("run", None)
 
 
 @pytest.mark.parametrize("verb", ["runs", "prune"])

@@ -48,11 +48,14 @@ def complete_steps(run: Store) -> list[int]:
 
 
 def best_of(run: Store) -> tuple[int, float] | None:
-    """Step and score of a run's best checkpoint; None where none was judged."""
+    """Step and score of a run's best checkpoint; None where none was judged, or what is noted cannot be made out."""
     if not run.exists(BEST_NAME):
         return None
-    told = json.loads(run.read(BEST_NAME))
-    return int(told["step"]), float(told["score"])
+    try:
+        told = json.loads(run.read(BEST_NAME))
+        return int(told["step"]), float(told["score"])
+    except (ValueError, KeyError, TypeError):  # the journal has the scores too: no run shall end for this file
+        return None
 
 
 class Checkpoint:

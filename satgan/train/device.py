@@ -1,5 +1,6 @@
 """What this machine computes with: device, precision, threads; and how a worker's lanes share it."""
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,12 @@ def decide(config: Config) -> Config:
     threads = train.threads_per_lane or max(1, usable_cores() // train.lanes)
     decided = train.model_copy(update={"precision": precision, "threads_per_lane": threads})
     return config.model_copy(update={"train": decided})
+
+
+def free_memory() -> None:
+    """Gives back at once what nobody can reach any more; networks and their lanes refer to each other in circles."""
+    gc.collect()
+    torch.cuda.empty_cache()  # nothing where CUDA was never used
 
 
 def moment(device: torch.device) -> "torch.cuda.Event | None":

@@ -24,9 +24,9 @@ from satgan.train.checkpoint import (
     history_name,
     name_of,
 )
-from satgan.train.origin import Origin, origin_of
+from satgan.train.origin import Origin
 from satgan.train.recovery import newest_whole
-from satgan.train.run_folder import RunFolder, as_recorded, differences, write_config
+from satgan.train.run_folder import RunFolder, as_recorded, differences, read_config, write_config
 from satgan.train.snapshot import write_files
 
 SHAPELESS = ("gan.preset:", "gan.generator_leak:", "gan.discriminator_leak:")
@@ -51,9 +51,8 @@ def fork(config: Config, parent: str, tile_set_digest: str, say: Callable[[str],
     if parent == config.train.name:
         found = f"--fork {parent}: a run cannot be forked from itself"
         raise CheckpointError(found, "give the parent's name with --name, and another one with --fork")
-    forks = _steps(store.child(config.train.name))
-    if forks:
-        _check_fork_of(store.child(parent).url, _checkpoint(store, config.train.name, forks[-1]))
+    if _steps(store.child(config.train.name)):
+        _check_fork_of(store.child(parent).url, config)
         return
     if not _steps(store.child(parent)):
         remedy = "give the name of a run that has one with --name, and the new run's with --fork"
@@ -86,12 +85,20 @@ def _checkpoint(store: Store, run: str, step: int) -> Checkpoint:
     return Checkpoint(store.child(f"{run}/{FOLDER}/{name_of(step)}"))
 
 
-def _check_fork_of(parent_url: str, newest: Checkpoint) -> None:
-    forked_from = origin_of(newest.state).forked_from
+def _check_fork_of(parent_url: str, config: Config) -> None:
+    """By the run's config.yaml: its newest checkpoint may be corrupt, which a resume sees to."""
+    folder = RunFolder(config.train.store, config.train.name)
+    try:
+        recorded = read_config(folder)
+    finally:
+        folder.close()
+    if recorded is None:  # refused as any run that lacks it
+        return
+    forked_from = recorded[1].forked_from
     if forked_from is None or forked_from["run"] != parent_url:
         came = f"a fork of {forked_from['run']}" if forked_from else "a run of its own"
         raise CheckpointError(
-            f"{newest.store.url} belongs to {came}, not to a fork of {parent_url}",
+            f"{folder.url} belongs to {came}, not to a fork of {parent_url}",
             "give --fork another name; or go on with that run: its name with --name, and no --fork",
         )
 

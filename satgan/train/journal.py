@@ -7,7 +7,7 @@
 {"step": 500, "event": "checkpoint_failed", "found": …, "remedy": …, "stands": 0}              it is tried again
 {"step": 700, "event": "diverged", "found": "real_loss_before = nan", "attempt": 0}
 {"step": 500, "event": "rollback", "attempt": 1, "diverged_step": 700, "found": …}       satgan/train/divergence.py
-{"step": 500, "event": "fork", "run": …, "step": …}                                      satgan/train/fork.py
+{"step": 500, "event": "fork", "parent": …, "parent_step": 500}                            satgan/train/fork.py
 {"step": 400, "event": "restart", "attempt": 2, "why": …, "time": …}           workers were started anew, from here
 {"step": 412, "event": "preemption", "workers": [1], "nodes": […], "deadline": …}  a machine goes; a checkpoint follows
 {"step": 400, "event": "judged", "score": 3.1, "scores": {"spectrum": {"value": …, "floor": …, "ratio": …}, …}}
@@ -142,10 +142,15 @@ def has_ended(folder: RunFolder, step: int) -> bool:
     return path.exists() and step in {entry["step"] for entry in _events(path, "end")}
 
 
-def _events(path: Path, event: str) -> list[dict[str, Any]]:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+def events_in(raw: bytes) -> list[dict[str, Any]]:
+    """The events of a journal, in order; what is no whole line is passed over."""
+    lines = raw.decode(errors="replace").splitlines(keepends=True)
     entries = (json.loads(line) for line in lines if _step_of(line) < math.inf)
-    return [entry for entry in entries if entry.get("event") == event]
+    return [entry for entry in entries if "event" in entry]
+
+
+def _events(path: Path, event: str) -> list[dict[str, Any]]:
+    return [entry for entry in events_in(path.read_bytes()) if entry["event"] == event]
 
 
 def _drop_after(path: Path, step: int) -> None:

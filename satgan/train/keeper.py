@@ -23,7 +23,7 @@ from satgan.train.device import computing_pool, own_stream
 from satgan.train.film import Film, grid_name
 from satgan.train.journal import Journal
 from satgan.train.origin import Origin
-from satgan.train.retention import remove, remove_unwanted
+from satgan.train.retention import regular_step, remove, remove_unwanted
 from satgan.train.run_folder import RunFolder
 from satgan.train.scorer import Scorer
 from satgan.train.snapshot import Snapshot, take_snapshot, write_snapshot
@@ -68,8 +68,10 @@ class Keeper:
         train = self._train
         if step == train.steps or step % train.checkpoint_steps:
             return step == train.steps
+        if not train.checkpoint_seconds or train.on_nan == "rollback":  # whose numbers shall depend on no clock
+            return True
         since = time.monotonic() - self._kept_at
-        return not train.checkpoint_seconds or ranks.first_says(since >= train.checkpoint_seconds)
+        return ranks.first_says(since >= train.checkpoint_seconds)
 
     def keep(self, step: int, numbers: dict[str, float], journal: Journal | None) -> None:
         """Takes the checkpoint after `step` steps; the one before is whole when this returns, or was given up.
@@ -181,9 +183,12 @@ class Keeper:
 
     def _tidy_up(self, scorer: Scorer) -> None:
         store, train = self._folder.store, self._train
+        stay = set[int]()
+        if train.on_nan == "rollback":
+            stay.add(regular_step(self._whole_step, train.checkpoint_steps, self._origin.forked_from))
         with self._troubles.borne("best.json was not written", "that is tried again at the next checkpoint"):
             self._watch.check()
             scorer.note_best()
         with self._troubles.borne("old checkpoints were not removed", "that is tried again at the next checkpoint"):
             self._watch.check()
-            remove_unwanted(store, scorer.scores, train.keep_checkpoints, train.keep_best, scorer.must_stay())
+            remove_unwanted(store, scorer.scores, train.keep_checkpoints, train.keep_best, scorer.must_stay() | stay)

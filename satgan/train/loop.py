@@ -12,7 +12,7 @@ from satgan.tiles.stream import Batch, TileStream
 from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, restore
 from satgan.train.clock import Clock
-from satgan.train.device import LaneRunner, decide, training_device
+from satgan.train.device import LaneRunner, decide, free_memory, training_device
 from satgan.train.divergence import NotFinite, Rollback, roll_back, wrong_numbers, wrong_tensors
 from satgan.train.feed import Feed
 from satgan.train.film import Film, grid_name
@@ -21,7 +21,7 @@ from satgan.train.keeper import Keeper
 from satgan.train.origin import Origin, origin_of
 from satgan.train.outcome import Outcome, best_place, finished_outcome, is_finished
 from satgan.train.progress import Progress
-from satgan.train.recovery import Recovered, recover
+from satgan.train.recovery import Corrupt, go_back, recover
 from satgan.train.run_folder import RunFolder, write_config
 from satgan.train.scorer import Scorer
 from satgan.train.troubles import Troubles
@@ -55,6 +55,8 @@ def train_loop(config: Config, watch: Watch) -> Outcome | None:
             rollback = roll_back(config, run.origin.attempt, error)
             if run.first:
                 watch.say(rollback.text())
+        del run
+        free_memory()  # two pairs of networks might not fit
 
 
 class _Run:
@@ -75,7 +77,7 @@ class _Run:
             config, mine, self.device, lambda messages: ranks.sum_over_lanes(messages, self.train.lanes), self.runner
         )
         self.first = ranks.rank() == 0
-        self.recovered = self._recover()
+        self.corrupt = self._recover(is_rollback=rollback is not None)
         self._check_agreement()
         self.rollback, self.origin = rollback, Origin(self.feed.tile_set.digest)
         self.start_step = self._resume()
@@ -84,15 +86,17 @@ class _Run:
         self.path_a_steps = 0.0
         self.score: float | None = None
 
-    def _recover(self) -> Recovered:
+    def _recover(self, is_rollback: bool) -> list[Corrupt]:
         """Worker 0 clears the way before anybody looks."""
         if self.first:
             self.watch.check()  # workers that are started anew may be late
-        recovered = recover(self.folder.store) if self.first else Recovered(0)
+        found = recover(self.folder.store) if self.first else []
+        if is_rollback and self.first:
+            go_back(self.folder.store, self.train.checkpoint_steps)
         ranks.barrier()
-        for corrupt in recovered.corrupt:
+        for corrupt in found:
             self.watch.say(corrupt.text())
-        return recovered
+        return found
 
     def _check_agreement(self) -> None:
         """Every worker must see the tile set and the checkpoints that worker 0 sees, or numbers would be mixed."""
@@ -249,7 +253,7 @@ class _Run:
             if restart["time"] not in told:
                 journal.event(self.start_step, "restart", **restart)
         journal.event(self.start_step, "resume" if self.start_step else "start", **about)
-        for corrupt in self.recovered.corrupt:
+        for corrupt in self.corrupt:
             journal.event(self.start_step, "corrupt_checkpoint", **corrupt.about())
 
     def _show(self, step: int, numbers: dict[str, float], clock: "Clock", at_checkpoint: bool = False) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import ray
 from ray.train.v2._internal.execution.callback import ControllerCallback, ReportCallback, WorkerGroupCallback
 
-from satgan.errors import SatganError
+from satgan.errors import SatganError, StoreUnreachable
 
 WAIT_SECONDS = 0.5
 """Ray Train looks for room without a pause, with a whole core."""
+AWAY_SECONDS = 10.0
+"""Workers that found no store are started anew after so long, the second time after twice that, and so on."""
 WITHOUT_WORKERS = ("INITIALIZING", "RESTARTING", "RESCHEDULING", "SCHEDULING", "RESIZING")
 REMEDY = "the same command goes on from the last checkpoint"
 
@@ -19,8 +21,9 @@ class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
     """Judges, in Ray Train's controller, whether a run goes on after a fault.
 
     What it raises ends the run and comes back to the driver; where it is silent Ray Train starts the workers anew,
-    and the run goes on from its newest whole checkpoint. What satgan raised on purpose ends the run at once; crashes
-    are borne a few times; a machine that was taken away with notice is nobody's fault; for room it waits for a while.
+    and the run goes on from its newest whole checkpoint. What satgan raised on purpose ends the run at once; crashes,
+    and a store that does not answer, are borne a few times; a machine that was taken away with notice is nobody's
+    fault; for room it waits for a while.
 
     Args:
         restarts: crashes that are borne before another checkpoint is written.
@@ -47,7 +50,7 @@ class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
         """
         failures: dict[int, Exception] = worker_group_status.errors
         for failure in failures.values():
-            if isinstance(failure, SatganError):
+            if isinstance(failure, SatganError) and not isinstance(failure, StoreUnreachable):
                 raise failure
         # After a notice all of them fail: the one whose machine goes, and those that waited for its message.
         if not failures or self._state == "PREEMPTING":
@@ -55,13 +58,16 @@ class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
         why = told(failures)
         if not any(map(_preempted, failures.values())):
             self._crashes += 1
+        away = next((failure for failure in failures.values() if isinstance(failure, StoreUnreachable)), None)
         if self._crashes > self._restarts:
-            raise SatganError(
+            raise away or SatganError(
                 f"workers crashed {self._crashes} time(s) without a checkpoint in between, the last time: {why}",
                 "a killed worker often lacked memory: take a smaller --train.lane-batch under another --name, or "
                 f"fewer --workers; {REMEDY}, and --train.restarts bears more",
             )
         self._board.note.remote(why)
+        if away:
+            time.sleep(AWAY_SECONDS * self._crashes)
 
     def after_controller_state_update(self, previous_state: Any, current_state: Any) -> None:
         """Ray Train goes from one state into another, or tries the same again.

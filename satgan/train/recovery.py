@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from satgan.errors import CorruptData
 from satgan.tiles.store import Store
 from satgan.train.checkpoint import BEST_NAME, COMPLETE_NAME, FOLDER, Checkpoint, best_of, complete_steps, name_of
-from satgan.train.retention import look, remove
+from satgan.train.origin import origin_of
+from satgan.train.retention import look, regular_step, remove
 
 LOOKS = 2
 """A checkpoint is read again before it is called corrupt: the bytes may have changed on the way here."""
@@ -30,14 +31,6 @@ class Corrupt(NamedTuple):
     def text(self) -> str:
         """For the user."""
         return f"the checkpoint after step {self.step} is corrupt and was set aside as {self.aside}: {self.found}"
-
-
-class Recovered(NamedTuple):
-    """Where a run goes on (0: from the start), the corrupt checkpoints after that, and how many bytes were swept."""
-
-    step: int
-    corrupt: tuple[Corrupt, ...] = ()
-    swept_bytes: int = 0
 
 
 def newest_whole(run: Store) -> tuple[int, dict[int, CorruptData]]:
@@ -79,22 +72,45 @@ def fault_of(checkpoint: Store) -> CorruptData | None:
     return fault
 
 
-def recover(run: Store) -> Recovered:
+def recover(run: Store) -> list[Corrupt]:
     """Sweeps what killed attempts left, and sets corrupt checkpoints aside that are newer than the newest whole one.
+
+    Returns:
+        Those, by step.
 
     Raises:
         CorruptData: there are checkpoints, but none is whole; nothing is set aside then.
     """
-    swept_bytes = run.sweep()
+    run.sweep()
     for files in look(run).orphans.values():
         remove(run, files)
-        swept_bytes += sum(size for _, size in files)
-    step, faults = newest_whole(run)
-    corrupt = tuple(Corrupt(step, fault.found, _set_aside(run, step)) for step, fault in sorted(faults.items()))
+    _, faults = newest_whole(run)
+    corrupt = [Corrupt(step, fault.found, _set_aside(run, step)) for step, fault in sorted(faults.items())]
     best = best_of(run)
     if best and best[0] in faults:
         run.delete(BEST_NAME)
-    return Recovered(step, corrupt, swept_bytes)
+    return corrupt
+
+
+def go_back(run: Store, checkpoint_steps: int) -> None:
+    """For a rollback: removes the checkpoints after the one where it goes; see `regular_step`.
+
+    Where that one is not there or not whole, because it could not be written or the settings were others, none is
+    removed: the rollback goes to the newest one. Call it after `recover`.
+    """
+    steps = complete_steps(run)
+    if not steps:
+        return
+    forked_from = origin_of(Checkpoint(run.child(f"{FOLDER}/{name_of(steps[-1])}")).state).forked_from
+    target = regular_step(steps[-1], checkpoint_steps, forked_from)
+    if target and (target not in steps or fault_of(run.child(f"{FOLDER}/{name_of(target)}"))):
+        return
+    best = best_of(run)
+    if best and best[0] > target:
+        run.delete(BEST_NAME)
+    for step, files in look(run).whole.items():
+        if step > target:
+            remove(run, files)
 
 
 def _set_aside(run: Store, step: int) -> str:

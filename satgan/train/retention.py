@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from satgan.tiles.store import Listing, Store
 from satgan.train.checkpoint import COMPLETE_NAME, FOLDER
@@ -50,6 +50,18 @@ def wanted(steps: Collection[int], scores: Mapping[int, float], keep: int, keep_
     """
     judged = sorted((scores[step], step) for step in steps if step in scores)
     return set(sorted(steps)[-keep:]) | {step for _, step in judged[:keep_best]}
+
+
+def regular_step(newest: int, checkpoint_steps: int, forked_from: Mapping[str, Any] | None) -> int:
+    """The last step up to `newest` after which every run of these settings has a checkpoint, stopped or not: where a
+    rollback goes, so that its numbers depend on no stop. 0: the start.
+
+    Args:
+        newest: step of the newest checkpoint.
+        checkpoint_steps: the run's.
+        forked_from: see `Origin`.
+    """
+    return max(newest - newest % checkpoint_steps, forked_from["step"] if forked_from else 0)
 
 
 def remove(run: Store, files: Listing) -> None:

@@ -95,15 +95,16 @@ def write_config(folder: RunFolder, config: Config, origin: Origin) -> None:
     folder.store.write(CONFIG_NAME, text.encode())
 
 
-def read_config(folder: RunFolder) -> tuple[Config, str] | None:
-    """The config that the run was started with and its tile set's digest; None where there is no run yet."""
+def read_config(folder: RunFolder) -> tuple[Config, Origin] | None:
+    """The config that the run was started with, and its tile set and parent; None where there is no run yet."""
     if not folder.store.exists(CONFIG_NAME):
         return None
     place = folder.place(CONFIG_NAME)
     try:
         tree = yaml.safe_load(folder.store.read(CONFIG_NAME))
         about = tree.pop("about")
-        return load_config(tree["gan"]["preset"], tree), str(about["tile_set"])
+        origin = Origin(str(about["tile_set"]), forked_from=about.get("forked_from"))
+        return load_config(tree["gan"]["preset"], tree), origin
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ConfigError) as error:
         why = error.found if isinstance(error, ConfigError) else "it lacks what satgan writes there"
         remedy = "restore the file, or start under another --name"
@@ -121,7 +122,7 @@ def check_same_run(folder: RunFolder, config: Config, tile_set_digest: str) -> C
     recorded = read_config(folder)
     if recorded is None:
         return None
-    before, digest_before = recorded
+    before, digest_before = recorded[0], recorded[1].tile_set
     resumed = as_recorded(config, before)
     changed = differences(before.numbers(), resumed.numbers())
     if digest_before != tile_set_digest:

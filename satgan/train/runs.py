@@ -1,6 +1,5 @@
 """The runs of a store as they lie there: how far, how good, how large; and what of them retention no longer wants."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -12,9 +11,10 @@ from satgan.groups import TrainConfig
 from satgan.tiles.store import Listing, Store, open_store
 from satgan.train.checkpoint import COMPLETE_NAME, FOLDER, best_of, name_of
 from satgan.train.holder import Holder
-from satgan.train.journal import JOURNAL_NAME, JUDGED
+from satgan.train.journal import JOURNAL_NAME, JUDGED, events_in
 from satgan.train.lease import LEASE_NAME, LIFETIME_SECONDS
-from satgan.train.retention import Shelf, look, remove, wanted
+from satgan.train.recovery import fault_of
+from satgan.train.retention import Shelf, look, regular_step, remove, wanted
 from satgan.train.run_folder import CONFIG_NAME
 
 ENDINGS = {"stop": "stopped", "failed": "failed", "start": "broken off", "resume": "broken off"}
@@ -85,7 +85,14 @@ def about(run: Store) -> Run:
 
 
 def litter(run: Store) -> list[Litter]:
-    """What retention does not want any more, what killed attempts left, and what was set aside as corrupt."""
+    """What retention does not want any more, what killed attempts left, and what was set aside as corrupt.
+
+    A checkpoint goes only where those that are to stay in its place were read, and are what was written.
+
+    Raises:
+        CheckpointError: a checkpoint was written by another format, or the run's config is none.
+        StoreError: it cannot be read.
+    """
     shelf, train = look(run), _train(run)
     unfinished = sum(size for _, size in run.unfinished())
     found = list(_litter(shelf, _stay(run, shelf, train)))
@@ -127,9 +134,20 @@ def _bytes(files: Listing) -> int:
 def _stay(run: Store, shelf: Shelf, train: dict[str, Any]) -> set[int]:
     judged = [entry for entry in _events(run) if entry["event"] == JUDGED]
     scores = {int(entry["step"]): float(entry["score"]) for entry in judged if entry["tiles"] == judged[-1]["tiles"]}
-    best = best_of(run)
-    keep = (int(train.get(name, TrainConfig.model_fields[name].default)) for name in ("keep_checkpoints", "keep_best"))
-    return wanted(shelf.whole, scores, *keep) | ({best[0]} if best else set())
+    also = {best[0]} if (best := best_of(run)) else set()
+    if train.get("on_nan") == "rollback":
+        also.add(regular_step(max(shelf.whole, default=0), int(train["checkpoint_steps"]), None))
+    keep = [int(train.get(name, TrainConfig.model_fields[name].default)) for name in ("keep_checkpoints", "keep_best")]
+    sound, faulty = set(shelf.whole), set[int]()
+    read: set[int] = set()
+    while True:
+        stay = wanted(sound, scores, *keep) | (also & sound)
+        if stay == sound or stay <= read:  # nothing is to go, or all that stays is sound
+            return stay | faulty
+        for step in stay - read:
+            if fault_of(run.child(f"{FOLDER}/{name_of(step)}")):
+                faulty.add(step)
+        read, sound = read | stay, sound - faulty
 
 
 def _state(run: Store, complete: bool) -> str:
@@ -157,15 +175,4 @@ def _train(run: Store) -> dict[str, Any]:
 
 
 def _events(run: Store) -> list[dict[str, Any]]:
-    """The events of the journal, in order; what is no whole line is passed over."""
-    if not run.exists(JOURNAL_NAME):
-        return []
-    found = []
-    for line in run.read(JOURNAL_NAME).decode(errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict) and "event" in entry:
-            found.append(entry)
-    return found
+    return events_in(run.read(JOURNAL_NAME)) if run.exists(JOURNAL_NAME) else []

@@ -1,6 +1,8 @@
 """Numbers that are not finite never enter a checkpoint: the run stops and says what and where, or is rolled back."""
 
 import json
+import weakref
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,15 @@ import pytest
 import torch
 
 from satgan.config import Config
-from satgan.errors import Diverged
+from satgan.errors import Diverged, Stopped
 from satgan.gan.noise import Draws, draw
+from satgan.gan.pair import Pair
 from satgan.train.checkpoint import complete_steps
 from satgan.train.divergence import wrong_tensors
+from satgan.train.loop import train_loop
+from satgan.train.retention import regular_step
 from satgan.train.run_folder import RunFolder
+from satgan.train.watch import Watch
 from tests.gan.conftest import make_pair, take_step
 from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
 from tests.train.processes import Fate, run_processes, ticks_of
@@ -69,6 +75,52 @@ def test_a_rollback_goes_on_with_other_choices(make_config: MakeConfig, poison: 
     before, after = journal_numbers(untouched.run), journal_numbers(outcome.run)
     assert [step for step, _ in after] == [step for step, _ in before]
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, True, False, False, False, False]
+
+
+def test_a_rollback_holds_no_networks_of_the_attempts_before(
+    make_config: MakeConfig, poison: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[Pair]] = []
+    alive: list[int] = []
+
+    class Counted(Pair):
+        def __init__(self, *given: Any) -> None:
+            alive.append(sum(one() is not None for one in made))
+            super().__init__(*given)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr("satgan.train.loop.Pair", Counted)
+    poison(2)
+    run(make_config(train={"on_nan": "rollback"}))
+    assert alive == [0, 0, 0]
+
+
+@pytest.mark.parametrize("stops", [[7], [3, 6, 7]])
+def test_a_rollback_goes_where_it_would_without_stops_and_clock(
+    make_config: MakeConfig, poison: Any, stops: list[int]
+) -> None:
+    """Not to the checkpoint of a stop, though only that is among the newest; and a clock leaves none out."""
+    train = {"on_nan": "rollback", "steps": 12, "keep_checkpoints": 1}
+    poison(1)
+    alone = run(make_config(train=train | {"name": "alone"}))
+    config = make_config(train=train | {"checkpoint_seconds": 1000})
+    for step in stops:
+        taken = count(max((one for one in stops if one < step), default=0) + 1)
+        watch = Watch(lambda progress: None, lambda *told: None, stop=lambda: next(taken) == step)  # noqa: B023
+        with pytest.raises(Stopped):
+            train_loop(config, watch)
+        assert whole(config)[-1] == step
+    outcome = run(config)
+    (told,) = [entry for entry in events_of(config) if entry["event"] == "rollback"]
+    assert (told["step"], told["diverged_step"]) == (5, 8)
+    assert weights_of(outcome.checkpoint) == weights_of(alone.checkpoint)
+    assert journal_numbers(outcome.run) == journal_numbers(alone.run)
+
+
+def test_where_a_rollback_goes() -> None:
+    assert [regular_step(newest, 5, None) for newest in (0, 4, 5, 9, 10)] == [0, 0, 5, 5, 10]
+    forked = {"run": "base", "step": 12}
+    assert [regular_step(newest, 5, forked) for newest in (12, 14, 15, 17)] == [12, 12, 15, 15]
 
 
 def test_another_attempt_draws_all_anew(make_config: MakeConfig) -> None:

@@ -126,6 +126,19 @@ def test_a_fork_goes_on_from_the_newest_whole_checkpoint(make_config: MakeConfig
     assert not (Path(base.train.store) / "other").exists()
 
 
+@pytest.mark.parametrize("name", ["state.json", "COMPLETE"])
+def test_the_same_command_goes_on_where_the_forks_newest_checkpoint_is_corrupt(
+    make_config: MakeConfig, base: Config, name: str
+) -> None:
+    child = make_config(train={"name": "child", "steps": 20})
+    whole = run(fork(child)[0])
+    expected = weights_of(whole.checkpoint)
+    (checkpoint_of(child, 20) / name).write_bytes(b"torn")
+    config, step = fork(child)
+    assert step == 15
+    assert weights_of(run(config).checkpoint) == expected
+
+
 def test_the_command_line_forks_and_the_refusal_says_so(
     make_config: MakeConfig, base: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ import ray
 import yaml
 
 from bench.processes import alive, train_workers
-from satgan.errors import InputError, SatganError
+from satgan.errors import InputError, SatganError, StoreForbidden, StoreUnreachable
 from satgan.train.progress import Progress
+from satgan.train.ray_faults import Referee
 from satgan.train.ray_job import launch
 from satgan.train.start import prepare
 from tests.train.conftest import MakeConfig, journal_numbers, run, until, weights_of
@@ -81,6 +83,29 @@ def test_crashes_are_borne_a_limited_number_of_times(make_config: MakeConfig, lo
     with pytest.raises(SatganError, match=r"crashed 1 time.* worker 0 .*died") as found:
         launch(config, show, lambda text: None)
     assert "--train.restarts" in found.value.remedy
+
+
+def test_a_store_that_is_away_while_workers_start_is_borne_as_crashes_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few times, with pauses; then its own error ends the run. What else satgan raises ends it at once."""
+    slept: list[float] = []
+    noted: list[str] = []
+    monkeypatch.setattr("satgan.train.ray_faults.time.sleep", slept.append)
+    board = SimpleNamespace(note=SimpleNamespace(remote=noted.append))
+    referee = Referee(restarts=2, start_seconds=1, fewest=1, board=board)
+    away = StoreUnreachable("no answer from s3://bucket", "look after the server")
+    status = SimpleNamespace(errors={0: away, 1: RuntimeError("Connection closed by peer")})
+    referee.after_worker_group_poll_status(status)
+    referee.after_worker_group_poll_status(status)
+    assert len(noted) == 2
+    assert "no answer from s3://bucket" in noted[0]
+    assert len(slept) == 2
+    assert 0 < slept[0] < slept[1]
+    with pytest.raises(StoreUnreachable, match="no answer"):
+        referee.after_worker_group_poll_status(status)
+    referee.after_report(None, None)
+    referee.after_worker_group_poll_status(status)
+    with pytest.raises(StoreForbidden):
+        referee.after_worker_group_poll_status(SimpleNamespace(errors={0: away, 1: StoreForbidden("403", "ask")}))
 
 
 def test_a_run_without_room_ends_with_a_message(make_config: MakeConfig, local_ray: None) -> None:

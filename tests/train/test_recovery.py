@@ -9,7 +9,7 @@ import pytest
 from satgan.errors import CorruptData
 from satgan.tiles.aside import UNFINISHED_SUFFIX
 from satgan.tiles.store import open_store
-from satgan.train.checkpoint import complete_steps
+from satgan.train.checkpoint import best_of, complete_steps
 from satgan.train.loop import train_loop
 from satgan.train.recovery import recover
 from satgan.train.start import prepare
@@ -88,9 +88,9 @@ def test_bytes_that_changed_on_the_way_are_read_again(make_config: MakeConfig, m
         return bytes(raw)
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
-    found = recover(open_store(outcome.run))
+    assert recover(open_store(outcome.run)) == []
     assert flipped
-    assert (found.step, found.corrupt) == (12, ())
+    assert complete_steps(open_store(outcome.run)) == [5, 10, 12]
 
 
 def test_what_killed_attempts_left_is_swept(place: str) -> None:
@@ -104,16 +104,24 @@ def test_what_killed_attempts_left_is_swept(place: str) -> None:
     stay = ["checkpoints/corrupt-step-00000007-x/state.json", "checkpoints/step-best/COMPLETE", "film/strip.png"]
     for key in stay:
         store.write(key, b"x")
-    unfinished = 0
     if not place.startswith("s3://"):
         path = Path(place, "checkpoints", "step-00000010", f".generator.1234{UNFINISHED_SUFFIX}")
         path.write_bytes(b"half")
-        unfinished = 4
-    found = recover(store)
-    assert (found.step, found.swept_bytes) == (5, len(text) + unfinished)
+    assert recover(store) == []
+    assert store.unfinished() == []
     assert [key for key, _ in store.list()] == sorted(
         [*stay, "checkpoints/step-00000005/COMPLETE", "checkpoints/step-00000005/state.json"]
     )
     assert complete_steps(store) == [5]
     if not place.startswith("s3://"):
         assert not Path(place, "checkpoints", "step-00000010").exists()
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b'{"step": 5, "sc', b"\xff\xfe", b"[]", b'{"step": 5}', b'{"step": "x", "score": 1}']
+)
+def test_a_best_json_that_cannot_be_read_counts_as_none(make_config: MakeConfig, text: bytes) -> None:
+    outcome = run(make_config(train={"steps": 5}))
+    (Path(outcome.run) / "best.json").write_bytes(text)
+    assert recover(open_store(outcome.run)) == []
+    assert best_of(open_store(outcome.run)) is None
