@@ -92,10 +92,16 @@ def computing_pool(count: int, name: str, threads: int | None) -> ThreadPoolExec
     return ThreadPoolExecutor(count, name, initializer=torch.set_num_threads, initargs=(threads,))
 
 
+FIRST_CALLS = 16
+"""So many calls of a LaneRunner, some two steps, have every kind of operation in them."""
+
+
 class LaneRunner:
     """Runs a worker's lanes: one after the other on a GPU, several at the same time on the cores of a CPU.
 
-    A lane is always computed by `threads_per_lane` threads, whoever computes it, so its last bits stay the same.
+    A lane is always computed by `threads_per_lane` threads, whoever computes it, so its last bits stay the same. The
+    first calls are made one lane after the other: where two threads met the first use of the libraries beneath, at
+    which those set themselves up, the first step had other numbers in one of some 250 processes.
 
     Args:
         lanes: how many this worker has.
@@ -109,10 +115,12 @@ class LaneRunner:
         together = 1 if device.type == "cuda" else max(1, usable_cores() // (threads_per_lane * workers_here))
         together = min(lanes, together)
         self._pool = computing_pool(together, "lane", threads_per_lane) if together > 1 else None
+        self._calls = 0
 
     def __call__(self, work: Callable[[Lane], None], lanes: Sequence[Lane]) -> None:
         """`work(lane)` for each lane; returns when all are done, raises what the first failing one raised."""
-        if self._pool is None:
+        self._calls += 1
+        if self._pool is None or self._calls <= FIRST_CALLS:
             for lane in lanes:
                 work(lane)
         else:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from satgan.train.device import LaneRunner, computing_pool
+from satgan.train.device import FIRST_CALLS, LaneRunner, computing_pool
 
 
 def _openmp() -> ctypes.CDLL:
@@ -38,8 +38,12 @@ def test_lanes_run_in_such_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("satgan.train.device.usable_cores", lambda: 6)
     runner = LaneRunner(2, 3, torch.device("cpu"), 1)
     counts: list[int] = []
+    names: set[str] = set()
     both = threading.Barrier(2)
     try:
+        for _ in range(FIRST_CALLS):
+            runner(lambda lane: names.add(threading.current_thread().name), [None, None])  # type: ignore[list-item]
+        assert names == {threading.current_thread().name}  # the first calls, one after the other
         runner(lambda lane: counts.append(both.wait() * 0 + openmp.omp_get_max_threads()), [None, None])  # type: ignore[list-item]
         assert counts == [3, 3]
     finally:
