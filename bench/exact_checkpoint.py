@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bench.measure import seconds_of, wait_for
 from bench.variants import OurStep, make_batches
 from satgan.config import Config
 from satgan.tiles.store import FolderStore
@@ -57,16 +58,16 @@ def measure_checkpoints(preset: str, config: Config, device: torch.device, round
     with tempfile.TemporaryDirectory(prefix="satgan-bench-") as folder, ThreadPoolExecutor(1) as writer:
         store = FolderStore(Path(folder))
         for _ in range(rounds):
-            alone.append(_seconds(ours, steps, device) / steps)
+            alone.append(seconds_of(ours.step, steps, device) / steps)
             start = time.perf_counter()
             assert not wrong_tensors(ours.pair)
             snapshot = take_snapshot(ours.pair, taken, Origin("bench"))
             assert snapshot is not None
-            _wait(device)
+            wait_for(device)
             hold.append(time.perf_counter() - start)
             snapshot_bytes = _bytes(snapshot)
             writing = writer.submit(_write, store, ours, snapshot)
-            stepping = _seconds(ours, steps, device)
+            stepping = seconds_of(ours.step, steps, device)
             writing.result()
             extra.append(hold[-1] + stepping - steps * alone[-1])
         file_bytes = sum(size for _, size in store.list())
@@ -75,20 +76,6 @@ def measure_checkpoints(preset: str, config: Config, device: torch.device, round
 
 def _write(store: FolderStore, ours: OurStep, snapshot: Snapshot) -> None:
     write_snapshot(store, ours.pair, snapshot, ours.pair.averaged_generator(snapshot.average))
-
-
-def _seconds(ours: OurStep, steps: int, device: torch.device) -> float:
-    _wait(device)
-    start = time.perf_counter()
-    for turn in range(steps):
-        ours.step(turn)
-    _wait(device)
-    return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _bytes(snapshot: Snapshot) -> int:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from bench.variants import Part, Variant
+from bench.variants import Variant
 
 MOST_STEPS = 500
 
@@ -77,7 +77,7 @@ def measure(
 
 def step_seconds(variant: Variant, steps: int, device: torch.device) -> float:
     """Seconds of a step on average, over `steps` runs of each part."""
-    return sum(part.share * _part_seconds(part, steps, device) for part in variant.parts)
+    return sum(part.share * seconds_of(part.run, steps, device) / steps for part in variant.parts)
 
 
 def affordable(seconds: Mapping[str, float], allowance_seconds: float) -> list[str]:
@@ -109,15 +109,17 @@ def _prepare(build: Callable[[], Variant], device: torch.device, effort: Effort)
     return _Prepared(variant, first, peak)
 
 
-def _part_seconds(part: Part, steps: int, device: torch.device) -> float:
-    _wait(device)
+def seconds_of(run: Callable[[int], object], steps: int, device: torch.device) -> float:
+    """Seconds of `run(0)`, `run(1)`, …, `run(steps - 1)` in all, with what they left to the device."""
+    wait_for(device)
     start = time.perf_counter()
     for turn in range(steps):
-        part.run(turn)
-    _wait(device)
-    return (time.perf_counter() - start) / steps
+        run(turn)
+    wait_for(device)
+    return time.perf_counter() - start
 
 
-def _wait(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Returns when the device has done what it was asked for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,7 +1,9 @@
 """Fixtures that more than one room's tests use."""
 
 import os
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -74,3 +76,21 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real imagery: {folder} is absent (it is not part of the repository)")
     return folder
+
+
+@contextmanager
+def small_disk_at(folder: Path, size: str) -> Iterator[Path]:
+    """A disk of that size (`64k`, `8m`), mounted at a new folder; skips the test where that is not allowed."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small disk takes root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """With room for next to nothing."""
+    with small_disk_at(tmp_path / "tiny", "64k") as folder:
+        yield folder

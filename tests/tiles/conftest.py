@@ -1,9 +1,6 @@
 """Fixtures of the tiles room."""
 
-import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -34,14 +31,3 @@ def swift_prefix(s3: str, swift_endpoint: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", swift_server.KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", swift_server.SECRET)
     return f"s3://{swift_server.BUCKET}/{uuid4().hex}"
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("mounting a tiny disk takes root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)

@@ -16,10 +16,7 @@ from PIL import Image
 from satgan.errors import CheckpointError, StoreFull, StoreMissing
 from satgan.train.run_folder import RunFolder, read_config
 from satgan.train.start import prepare
-from tests.tiles.conftest import tiny_disk
 from tests.train.conftest import MakeConfig, journal_numbers, run
-
-__all__ = ["tiny_disk"]  # a fixture
 
 
 def test_a_run_leaves_what_the_readme_says(make_config: MakeConfig, tile_set: str) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from satgan.train.keeper import NOT_WRITTEN
 from satgan.train.loop import train_loop
 from satgan.train.outcome import Outcome
 from satgan.train.watch import Watch
+from tests.conftest import small_disk_at
 from tests.tiles.fault_proxy import Fault, FaultProxy, dropped, fault_proxy, late, refused
 from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
 
@@ -42,13 +42,8 @@ def proxy(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """With room for some checkpoints, but soon full."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("mounting a small disk takes root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk_at(tmp_path / "small", "8m") as folder:
+        yield folder
 
 
 def at_steps(monkeypatch: pytest.MonkeyPatch, actions: dict[int, Callable[[], object]]) -> None:
