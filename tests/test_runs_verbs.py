@@ -17,6 +17,7 @@ from satgan.train.lease import Lease
 from satgan.train.loop import train_loop
 from satgan.train.recovery import recover
 from satgan.train.retention import wanted
+from satgan.train.start import prepare
 from satgan.train.watch import Watch
 from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
 
@@ -139,6 +140,18 @@ def test_prune_keeps_whole_checkpoints_where_newer_ones_are_corrupt(satgan: Verb
     assert complete_steps(store) == [6, 9, 12]
     assert [one.step for one in recover(store)] == [9, 12]
     assert complete_steps(store) == [6]
+
+
+def test_prune_keeps_where_a_forks_rollback_would_go(satgan: Verb, make_config: MakeConfig) -> None:
+    """Its first checkpoint, the parent's last, lies between two regular steps."""
+    run(make_config(train={"name": "base", "steps": 12}))
+    changed = {"name": "fork", "on_nan": "rollback", "steps": 14, "checkpoint_steps": 5, "keep_checkpoints": 9}
+    config, _ = prepare(make_config(train=changed), lambda text: None, "base")
+    outcome = run(config)
+    store = open_store(outcome.run)
+    assert complete_steps(store) == [12, 14]
+    rewritten(store, "config.yaml", "keep_checkpoints: 9", "keep_checkpoints: 1")
+    assert satgan("prune", outcome.run)[:2] == (0, "0 to remove, 0.0 MB\n")
 
 
 def test_one_run_that_cannot_be_read_does_not_hide_the_others(

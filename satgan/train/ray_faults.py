@@ -13,6 +13,9 @@ WAIT_SECONDS = 0.5
 """Ray Train looks for room without a pause, with a whole core."""
 AWAY_SECONDS = 10.0
 """Workers that found no store are started anew after so long, the second time after twice that, and so on."""
+FRUITLESS_STARTS = 10
+"""So often workers are started anew for any reason without a checkpoint in between: a machine that comes and goes
+would have the run begin for ever."""
 WITHOUT_WORKERS = ("INITIALIZING", "RESTARTING", "RESCHEDULING", "SCHEDULING", "RESIZING")
 REMEDY = "the same command goes on from the last checkpoint"
 
@@ -23,7 +26,7 @@ class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
     What it raises ends the run and comes back to the driver; where it is silent Ray Train starts the workers anew,
     and the run goes on from its newest whole checkpoint. What satgan raised on purpose ends the run at once; crashes,
     and a store that does not answer, are borne a few times; a machine that was taken away with notice is nobody's
-    fault; for room it waits for a while.
+    fault, nor is one that comes, unless they do nothing else; for room it waits for a while.
 
     Args:
         restarts: crashes that are borne before another checkpoint is written.
@@ -35,12 +38,12 @@ class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
     def __init__(self, restarts: int, start_seconds: float, fewest: int, board: Any) -> None:
         self._restarts, self._start_seconds, self._fewest, self._board = restarts, start_seconds, fewest, board
         self._state = ""
-        self._crashes = 0
+        self._crashes = self._starts = 0
         self._missing_since: float | None = None
 
     def after_report(self, training_report: Any, metrics: Any) -> None:
-        """A checkpoint is whole: what crashed before it is forgiven."""
-        self._crashes = 0
+        """A checkpoint is whole: what happened before it is forgiven."""
+        self._crashes = self._starts = 0
 
     def after_worker_group_poll_status(self, worker_group_status: Any) -> None:
         """Ray Train looked after its workers.
@@ -65,7 +68,7 @@ class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
                 "a killed worker often lacked memory: take a smaller --train.lane-batch under another --name, or "
                 f"fewer --workers; {REMEDY}, and --train.restarts bears more",
             )
-        self._board.note.remote(why)
+        self._start_anew(why)
         if away:
             time.sleep(AWAY_SECONDS * self._crashes)
 
@@ -73,14 +76,14 @@ class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
         """Ray Train goes from one state into another, or tries the same again.
 
         Raises:
-            SatganError: workers were missing for too long.
+            SatganError: workers were missing for too long, or came and went too often.
         """
         before, self._state = (state._state_type.state_name for state in (previous_state, current_state))
         if self._state == "RESIZING":
-            self._board.note.remote(f"room for {current_state.scaling_decision.num_workers} worker(s) now")
+            self._start_anew(f"room for {current_state.scaling_decision.num_workers} worker(s) now")
         elif (before, self._state) == ("PREEMPTING", "RESTARTING"):
             gone = ", ".join(map(str, previous_state.preemption_info.preempted_ranks))
-            self._board.note.remote(f"the machine of worker(s) {gone} was taken away")
+            self._start_anew(f"the machine of worker(s) {gone} was taken away")
         if self._state not in WITHOUT_WORKERS:
             self._missing_since = None
             return
@@ -89,6 +92,16 @@ class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
             raise self._no_room()
         if self._state == before:
             time.sleep(WAIT_SECONDS)
+
+    def _start_anew(self, why: str) -> None:
+        self._starts += 1
+        if self._starts > FRUITLESS_STARTS:
+            raise SatganError(
+                f"workers were started anew {FRUITLESS_STARTS} time(s) without a checkpoint in between, then: {why}",
+                "see whether machines come and go; a fixed number of --workers is not resized, --train.resize-seconds "
+                f"looks for machines less often, a smaller --train.checkpoint-steps saves sooner; {REMEDY}",
+            )
+        self._board.note.remote(why)
 
     def _no_room(self) -> SatganError:
         total, free = (

@@ -92,6 +92,12 @@ def recover(run: Store) -> list[Corrupt]:
     return corrupt
 
 
+def rollback_step(run: Store, newest: int, checkpoint_steps: int) -> int:
+    """Where a rollback goes from the checkpoint after step `newest`, a whole one; see `regular_step`."""
+    forked_from = origin_of(Checkpoint(run.child(f"{FOLDER}/{name_of(newest)}")).state).forked_from
+    return regular_step(newest, checkpoint_steps, forked_from)
+
+
 def go_back(run: Store, checkpoint_steps: int) -> None:
     """For a rollback: removes the checkpoints after the one where it goes; see `regular_step`.
 
@@ -101,8 +107,7 @@ def go_back(run: Store, checkpoint_steps: int) -> None:
     steps = complete_steps(run)
     if not steps:
         return
-    forked_from = origin_of(Checkpoint(run.child(f"{FOLDER}/{name_of(steps[-1])}")).state).forked_from
-    target = regular_step(steps[-1], checkpoint_steps, forked_from)
+    target = rollback_step(run, steps[-1], checkpoint_steps)
     if target and (target not in steps or fault_of(run.child(f"{FOLDER}/{name_of(target)}"))):
         return
     best = best_of(run)

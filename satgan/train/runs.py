@@ -13,8 +13,8 @@ from satgan.train.checkpoint import COMPLETE_NAME, FOLDER, best_of, name_of
 from satgan.train.holder import Holder
 from satgan.train.journal import JOURNAL_NAME, JUDGED, events_in
 from satgan.train.lease import LEASE_NAME, LIFETIME_SECONDS
-from satgan.train.recovery import fault_of
-from satgan.train.retention import Shelf, look, regular_step, remove, wanted
+from satgan.train.recovery import fault_of, newest_whole, rollback_step
+from satgan.train.retention import Shelf, look, remove, wanted
 from satgan.train.run_folder import CONFIG_NAME
 
 ENDINGS = {"stop": "stopped", "failed": "failed", "start": "broken off", "resume": "broken off"}
@@ -136,7 +136,8 @@ def _stay(run: Store, shelf: Shelf, train: dict[str, Any]) -> set[int]:
     scores = {int(entry["step"]): float(entry["score"]) for entry in judged if entry["tiles"] == judged[-1]["tiles"]}
     also = {best[0]} if (best := best_of(run)) else set()
     if train.get("on_nan") == "rollback":
-        also.add(regular_step(max(shelf.whole, default=0), int(train["checkpoint_steps"]), None))
+        newest, _ = newest_whole(run)
+        also.add(rollback_step(run, newest, int(train["checkpoint_steps"])) if newest else 0)
     keep = [int(train.get(name, TrainConfig.model_fields[name].default)) for name in ("keep_checkpoints", "keep_best")]
     sound, faulty = set(shelf.whole), set[int]()
     read: set[int] = set()

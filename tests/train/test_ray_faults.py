@@ -17,7 +17,7 @@ import yaml
 from bench.processes import alive, train_workers
 from satgan.errors import InputError, SatganError, StoreForbidden, StoreUnreachable
 from satgan.train.progress import Progress
-from satgan.train.ray_faults import Referee
+from satgan.train.ray_faults import FRUITLESS_STARTS, Referee
 from satgan.train.ray_job import launch
 from satgan.train.start import prepare
 from tests.train.conftest import MakeConfig, journal_numbers, run, until, weights_of
@@ -106,6 +106,34 @@ def test_a_store_that_is_away_while_workers_start_is_borne_as_crashes_are(monkey
     referee.after_worker_group_poll_status(status)
     with pytest.raises(StoreForbidden):
         referee.after_worker_group_poll_status(SimpleNamespace(errors={0: away, 1: StoreForbidden("403", "ask")}))
+
+
+def test_machines_that_come_and_go_do_not_have_a_run_begin_for_ever() -> None:
+    """Each resize goes back to the last checkpoint; with one in between that costs little, without one all."""
+    noted: list[str] = []
+    board = SimpleNamespace(note=SimpleNamespace(remote=noted.append))
+    referee = Referee(restarts=0, start_seconds=60, fewest=1, board=board)
+
+    def resize(workers: int) -> None:
+        running, resizing = (
+            SimpleNamespace(
+                _state_type=SimpleNamespace(state_name=name), scaling_decision=SimpleNamespace(num_workers=workers)
+            )
+            for name in ("RUNNING", "RESIZING")
+        )
+        referee.after_controller_state_update(running, resizing)
+        referee.after_controller_state_update(resizing, running)
+
+    for _ in range(3):
+        for turn in range(FRUITLESS_STARTS):
+            resize(1 + turn % 2)
+        referee.after_report(None, None)
+    assert noted[:2] == ["room for 1 worker(s) now", "room for 2 worker(s) now"]
+    for turn in range(FRUITLESS_STARTS):
+        resize(1 + turn % 2)
+    with pytest.raises(SatganError, match=r"anew 10 time\(s\) without a checkpoint .* room for 3 worker") as found:
+        resize(3)
+    assert "--train.resize-seconds" in found.value.remedy
 
 
 def test_a_run_without_room_ends_with_a_message(make_config: MakeConfig, local_ray: None) -> None:
