@@ -92,16 +92,17 @@ def computing_pool(count: int, name: str, threads: int | None) -> ThreadPoolExec
     return ThreadPoolExecutor(count, name, initializer=torch.set_num_threads, initargs=(threads,))
 
 
-FIRST_CALLS = 16
-"""So many calls of a LaneRunner, some two steps, have every kind of operation in them."""
+def settle_libraries() -> None:
+    """Has Intel's vector mathematics (MKL's, by which PyTorch computes tanh) set itself up, which it does at its first
+    use: where several threads met there, one of them got a tanh of low accuracy, 5e-5 off, in one of some 2,000
+    processes. So a run calls this before it has threads."""
+    torch.tanh(torch.zeros(1))
 
 
 class LaneRunner:
     """Runs a worker's lanes: one after the other on a GPU, several at the same time on the cores of a CPU.
 
-    A lane is always computed by `threads_per_lane` threads, whoever computes it, so its last bits stay the same. The
-    first calls are made one lane after the other: where two threads met the first use of the libraries beneath, at
-    which those set themselves up, the first step had other numbers in one of some 250 processes.
+    A lane is always computed by `threads_per_lane` threads, whoever computes it, so its last bits stay the same.
 
     Args:
         lanes: how many this worker has.
@@ -112,15 +113,14 @@ class LaneRunner:
 
     def __init__(self, lanes: int, threads_per_lane: int, device: torch.device, workers_here: int) -> None:
         torch.set_num_threads(threads_per_lane)
+        settle_libraries()
         together = 1 if device.type == "cuda" else max(1, usable_cores() // (threads_per_lane * workers_here))
         together = min(lanes, together)
         self._pool = computing_pool(together, "lane", threads_per_lane) if together > 1 else None
-        self._calls = 0
 
     def __call__(self, work: Callable[[Lane], None], lanes: Sequence[Lane]) -> None:
         """`work(lane)` for each lane; returns when all are done, raises what the first failing one raised."""
-        self._calls += 1
-        if self._pool is None or self._calls <= FIRST_CALLS:
+        if self._pool is None:
             for lane in lanes:
                 work(lane)
         else:
