@@ -114,7 +114,18 @@ def _train(words: Sequence[str]) -> None:
                 outcome = start(config, lease, line, line.say)
     finally:
         line.close()
-    _print_outcome(outcome, parsed.json)
+    _print_outcome(outcome, _reported(outcome.run), parsed.json)
+
+
+def _reported(run: str) -> str | None:
+    """Writes the run's report; that it cannot be written does not make the run a failure."""
+    from satgan.gallery.report import write_report
+
+    try:
+        return write_report(run)
+    except SatganError as error:
+        _say(f"the report was not written: {error}\n  `satgan report {run}` tries again")
+        return None
 
 
 def _say_start(config: Any, step: int) -> None:
@@ -128,10 +139,10 @@ def _say_start(config: Any, step: int) -> None:
         _say(f"starting {config.train.workers} worker(s) under Ray Train …")
 
 
-def _print_outcome(outcome: Any, as_json: bool) -> None:
+def _print_outcome(outcome: Any, report: str | None, as_json: bool) -> None:
     from satgan.options import print_result
 
-    told = outcome._asdict()
+    told = outcome._asdict() | {"report": report}
     print_result(told if as_json else {name: value for name, value in told.items() if value is not None}, as_json)
 
 
@@ -192,6 +203,16 @@ def _judge(words: Sequence[str]) -> None:
     judge(words)
 
 
+def _report(words: Sequence[str]) -> None:
+    parser = _parser("report", VERBS, "satgan report")
+    parser.add_argument("run", metavar="RUN", help="folder or s3:// prefix of a run")
+    parsed = parser.parse_all(words)
+
+    from satgan.gallery.report import write_report
+
+    print(write_report(parsed.run))
+
+
 def _runs(name: str) -> Callable[[Sequence[str]], None]:
     """A verb of `satgan.runs_verbs`, imported when it is called."""
 
@@ -228,6 +249,7 @@ VERBS = {
         "show, then remove, checkpoints that are neither newest nor best, unfinished or corrupt", _runs("prune")
     ),
     "sample": Verb("draw new tiles from a checkpoint", _sample),
+    "report": Verb("write a run's page: pictures, scores, losses, what happened, config", _report),
     "judge": Verb("score tiles or a checkpoint against real tiles", _judge),
 }
 

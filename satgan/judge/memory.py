@@ -55,6 +55,15 @@ def nearness(tiles: Thumbnails, training: Thumbnails, own_places: NDArray[np.int
     return float(np.concatenate(values).mean())
 
 
+def nearest(tiles: Thumbnails, training: Thumbnails) -> NDArray[np.int64]:
+    """Place in `training` `[M, s, s, C]` of the nearest to each of `tiles` `[N, s, s, C]`, by the distance of
+    `nearness`: `[N] int64`."""
+    known = training.reshape(len(training), -1)
+    parts = [tiles[first : first + TILES_AT_ONCE] for first in range(0, len(tiles), TILES_AT_ONCE)]
+    places: NDArray[np.int64] = np.concatenate([_distances(part, known).argmin(axis=1) for part in parts])
+    return places
+
+
 def _distances(tiles: Thumbnails, known: Thumbnails) -> NDArray[np.float32]:
     """Squared distances `[n, M]` of the nearest of each tile's symmetries; turning leaves the squares' sums alone."""
     flat = tiles.reshape(len(tiles), -1)

@@ -142,11 +142,15 @@ def has_ended(folder: RunFolder, step: int) -> bool:
     return path.exists() and step in {entry["step"] for entry in _events(path, "end")}
 
 
-def events_in(raw: bytes) -> list[dict[str, Any]]:
-    """The events of a journal, in order; what is no whole line is passed over."""
+def entries_in(raw: bytes) -> list[dict[str, Any]]:
+    """The entries of a journal, in order; what is no whole line is passed over."""
     lines = raw.decode(errors="replace").splitlines(keepends=True)
-    entries = (json.loads(line) for line in lines if _step_of(line) < math.inf)
-    return [entry for entry in entries if "event" in entry]
+    return [json.loads(line) for line in lines if _step_of(line) < math.inf]
+
+
+def events_in(raw: bytes) -> list[dict[str, Any]]:
+    """The events of a journal, in order."""
+    return [entry for entry in entries_in(raw) if "event" in entry]
 
 
 def _events(path: Path, event: str) -> list[dict[str, Any]]:

@@ -1,0 +1,140 @@
+"""`satgan report RUN`: one HTML page that opens without a network and tells what came of a run, pictures first."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+
+from satgan.config import load_config
+from satgan.errors import ConfigError
+from satgan.gallery.portrait import Portrait, portray
+from satgan.gallery.record import Entry, Record, open_record
+from satgan.gallery.report_charts import charts_of, portrait_charts, score_chart, score_charts
+from satgan.judge.score import about
+from satgan.pictures.charts import STYLE
+from satgan.pictures.grid import sheet
+from satgan.pictures.web import data_url, pixels_of
+from satgan.train.film import FILM_NAME, INPUTS_NAME
+
+REPORT_NAME = "report.html"
+MOST_GRIDS = 24
+"""So that the page stays small: of more the first, the last, and some at equal distances."""
+
+ORDINARY = ("start", "checkpoint", "judged", "inputs")
+"""Events that every run has by the dozen; the pages tell of them in other ways."""
+
+
+class Shot(NamedTuple):
+    """A picture of fixed noise after so many steps, as a data url."""
+
+    step: int
+    url: str
+
+
+class Change(NamedTuple):
+    """An option that has another value than in what the run is compared with."""
+
+    option: str
+    before: Any
+    now: Any
+
+
+def write_report(run: str) -> str:
+    """Writes `report.html` into the run's folder; returns its url.
+
+    Raises:
+        StoreMissing: there is no run.
+        CheckpointError, StoreError: it cannot be read, or the page not be written.
+    """
+    record = open_record(run)
+    record.run.write(REPORT_NAME, report_page(record).encode())
+    return f"{record.run.url.rstrip('/')}/{REPORT_NAME}"
+
+
+def report_page(record: Record) -> str:
+    """The page. Tiles are drawn anew only where checkpoint and tile set can be had."""
+    source = record.config.get("tiles", {}).get("source")
+    portrait = portray(record.run.url, source) if source else "the run names no tile set"
+    base, changes = _changes(record)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("satgan.gallery", "pages"), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template("report.html").render(
+        record=record, style=STYLE, shots=list(_shots(record)), film=_picture(record, FILM_NAME),
+        inputs=_picture(record, INPUTS_NAME), score_chart=score_chart(record), score_charts=list(score_charts(record)),
+        charts=list(charts_of(record)), scores=_scores(record), last=_last(record), base=base, changes=changes,
+        happened=[_told(entry) for entry in record.events() if entry["event"] not in ORDINARY],
+        portrait=None if isinstance(portrait, str) else _drawn(portrait),
+        no_portrait=portrait if isinstance(portrait, str) else "",
+    )  # fmt: skip
+
+
+def _shots(record: Record) -> Iterator[Shot]:
+    steps = sorted(record.grids)
+    each = max(1, -(-(len(steps) - 1) // (MOST_GRIDS - 1)))
+    for step in sorted({*steps[::each], *steps[-1:]}):
+        yield Shot(step, data_url(pixels_of(record.run.read(record.grids[step]))))
+
+
+def _picture(record: Record, key: str) -> str | None:
+    return data_url(pixels_of(record.run.read(key))) if record.run.exists(key) else None
+
+
+def _drawn(portrait: Portrait) -> dict[str, Any]:
+    pairs = zip(portrait.fakes, portrait.nearest_reals, strict=False)
+    return {
+        "charts": list(portrait_charts(portrait)),
+        "pairs": [data_url(sheet(np.stack(pair), columns=1)) for pair in pairs],
+        "reals": data_url(sheet(portrait.reals[:64], columns=8)),
+        "count": len(portrait.reals),
+    }
+
+
+def _scores(record: Record) -> list[dict[str, Any]]:
+    """The best checkpoint's scores, or the newest judged one's, the farthest from real first."""
+    judged = record.events("judged")
+    chosen = next((entry for entry in reversed(judged) if entry["step"] == record.best), judged[-1] if judged else None)
+    if chosen is None:
+        return []
+    rows = [{"name": name, "meaning": about(name).meaning, **score} for name, score in chosen["scores"].items()]
+    return sorted(rows, key=lambda row: -row["ratio"])
+
+
+def _last(record: Record) -> dict[str, Any]:
+    """What stands at the top: how far, how long, how good."""
+    judged = {entry["step"]: entry["score"] for entry in record.events("judged")}
+    timing = [entry["timing"] for entry in record.entries if "timing" in entry]
+    return {
+        "step": record.step(), "steps": record.config["train"]["steps"], "best": record.best,
+        "score": judged.get(record.best) if record.best is not None else None,
+        "seconds": timing[-1]["seconds"] if timing else None,
+        "timing": timing[-1] if timing else {},
+    }  # fmt: skip
+
+
+def _changes(record: Record) -> tuple[str, list[Change]]:
+    """What is set otherwise than in the parent, where the run was forked and that one is there, else in the preset."""
+    forked = record.events("fork")
+    if forked:
+        parent = open_record(forked[-1]["parent"])
+        return f"the run it was forked from, {parent.name}", list(_differences(parent.config, record.config))
+    preset = record.config.get("gan", {}).get("preset", "")
+    try:
+        return f"the preset {preset}", list(_differences(load_config(preset).model_dump(mode="json"), record.config))
+    except ConfigError:
+        return f"the preset {preset}, which is not known any more", []
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[Change]:
+    for group, fields in now.items():
+        for field, value in fields.items():
+            was = before.get(group, {}).get(field)
+            if was != value:
+                yield Change(f"{group}.{field}", was, value)
+
+
+def _told(entry: Entry) -> Entry:
+    rest = {name: value for name, value in entry.items() if name not in ("step", "event")}
+    return {"step": entry["step"], "event": entry["event"].replace("_", " "), "about": rest}

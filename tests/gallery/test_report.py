@@ -1,0 +1,145 @@
+"""A run's report: one page that needs nothing else and says what the run's folder says."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from satgan.__main__ import main
+from satgan.errors import StoreMissing
+from satgan.gallery.record import open_record
+from satgan.gallery.report import MOST_GRIDS, report_page, write_report
+from satgan.pictures.charts import Line, Strip, line_chart, ticks
+from satgan.pictures.web import data_url, pixels_of
+from satgan.train.start import prepare
+from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
+
+__all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
+
+
+@pytest.fixture
+def judged_run(make_config: MakeConfig) -> str:
+    """Url of a run of 12 steps with three checkpoints, of which the last at least is judged."""
+    return run(make_config(train={"keep_checkpoints": 9}, judge={"tiles": 24})).run
+
+
+def test_a_report_needs_nothing_else(judged_run: str) -> None:
+    """No address but data, so that it opens without a network; and it says how the run went."""
+    url = write_report(judged_run)
+    assert url == f"{judged_run}/report.html"
+    page = Path(url).read_text()
+    addresses = re.findall(r"""(?:src|href|url)\s*[=:(]\s*["']?([^"'\s>)]+)""", page)
+    assert addresses
+    assert all(address.startswith(("data:", "shot.url")) for address in addresses), addresses
+    assert "http" not in re.sub(r"data:[^\"']+", "", page)
+    record = open_record(judged_run)
+    (best,) = [entry for entry in record.events("judged") if entry["step"] == record.best]
+    for name, score in best["scores"].items():
+        value = re.escape(f"{score['value']:.4g}")
+        assert re.search(rf'<td>{name}<td class="n">{value}<td', page), name
+    steps = [int(step) for step in re.findall(r"\{ step: (\d+), url: ", page)]
+    assert steps == [5, 10, 12]
+    assert f"after step {record.best}<" in page
+    assert re.search(r"<code>recipe.history_share</code><td>0.3<td>0.5\s", page)
+
+
+def test_a_report_without_tiles_or_judgements_tells_what_is_left_out(make_config: MakeConfig, tile_set: str) -> None:
+    outcome = run(make_config(train={"steps": 5}))
+    config = Path(outcome.run) / "config.yaml"
+    config.write_text(config.read_text().replace(tile_set, "/nowhere/at/all"))
+    page = report_page(open_record(outcome.run))
+    assert "no such folder: /nowhere/at/all" in page
+    assert "overall score; lower is better, 1 is as far from the reals as reals are: nothing was noted." in page
+
+
+def test_what_comes_from_outside_cannot_write_into_the_page(make_config: MakeConfig) -> None:
+    outcome = run(make_config(train={"steps": 5}))
+    with (Path(outcome.run) / "journal.jsonl").open("a") as journal:
+        journal.write(json.dumps({"step": 5, "event": "restart", "why": "<script>alert(1)</script>"}) + "\n")
+    page = report_page(open_record(outcome.run))
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_fork_is_compared_with_its_parent(make_config: MakeConfig) -> None:
+    run(make_config(train={"name": "base", "steps": 5}))
+    changed = make_config(train={"name": "child", "steps": 8}, recipe={"beta1": 0.4})
+    outcome = run(prepare(changed, lambda text: None, "base")[0])
+    page = report_page(open_record(outcome.run))
+    assert "Otherwise than the run it was forked from, base" in page
+    changes = re.findall(r"<tr><td><code>([\w.]+)</code><td>(.*?)<td>(.*?)\s*(?=<tr>|</tbody>)", page)
+    assert ("recipe.beta1", "0.5", "0.4") in changes[:4]
+
+
+def test_training_ends_with_a_report(tile_set: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "article", "--tiles", tile_set, "--store", str(tmp_path), "--workers", "0", "--gan.size", "16"]
+    small = ["--gan.filters", "8,8", "--gan.dense-head", "", "--gan.smoothing-layers", "0", "--train.lane-batch", "4"]
+    words += [*small, "--train.steps", "2", "--train.lanes", "1", "--judge.tiles", "0", "--json"]
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["report"] == f"{told['run']}/report.html"
+    assert Path(told["report"]).read_text().startswith("<!doctype html>")
+
+
+def test_of_many_grids_the_first_the_last_and_some_between_are_shown(make_config: MakeConfig) -> None:
+    outcome = run(make_config(train={"steps": 5}))
+    first = (Path(outcome.run) / "film/grid-00000005.png").read_bytes()
+    for step in range(10, 505, 5):
+        (Path(outcome.run) / f"film/grid-{step:08d}.png").write_bytes(first)
+    page = report_page(open_record(outcome.run))
+    steps = [int(step) for step in re.findall(r"\{ step: (\d+), url: ", page)]
+    assert (steps[0], steps[-1]) == (5, 500)
+    assert 10 < len(steps) <= MOST_GRIDS + 1
+
+
+def test_there_is_no_report_of_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(StoreMissing, match=r"no run in .*: it has no config.yaml"):
+        write_report(str(tmp_path))
+
+
+def test_a_line_lies_where_its_numbers_say() -> None:
+    """Ends of the axes, order, and what cannot be drawn."""
+    chart = line_chart("t", "x", [Line("a", [0, 1, 2], [1.0, float("nan"), 3.0])])
+    (points,) = re.findall(r'points="([^"]+)"', chart)
+    (left, low), (right, high) = (tuple(map(float, point.split(","))) for point in points.split())
+    assert (left, right) == (62, 708)
+    assert low > high  # downwards in SVG
+    curves = [line_chart("t", "x", [Line("a", range(1, 4), y)], logarithmic=True) for y in ([1, 10, 100], [0, 10, 100])]
+    heights = [float(point.split(",")[1]) for point in re.findall(r'points="([^"]+)"', curves[0])[0].split()]
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=0.2)
+    assert len(re.findall(r'points="([^"]+)"', curves[1])[0].split()) == 2
+    assert "nothing was noted" in line_chart("t", "x", [Line("a", [], [])])
+    darkness = re.findall(
+        r'fill-opacity="([\d.]+)"', line_chart("t", "x", [Line("a", [0, 1], [0, 1])], strip=Strip("p", [0, 1], [0, 1]))
+    )
+    assert darkness == ["0.00", "1.00"]
+
+
+def test_a_long_line_is_thinned_and_keeps_its_mean() -> None:
+    values = np.sin(np.arange(20_000) / 999) + 3
+    chart = line_chart("t", "x", [Line("a", range(20_000), values.tolist())])
+    assert 200 <= len(re.findall(r'points="([^"]+)"', chart)[0].split()) <= 400
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "logarithmic"), [(0, 1, False), (-3, 17, False), (1e-4, 30, True), (2, 9, True)]
+)
+def test_ticks_are_round_and_inside(low: float, high: float, logarithmic: bool) -> None:
+    found = ticks(low, high, logarithmic)
+    assert 2 <= len(found) <= 12
+    assert found == sorted(found)
+    assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in found)
+    assert all(len(f"{tick:.3g}".strip("0.-").replace(".", "").rstrip("0")) <= 3 for tick in found)
+
+
+def test_pictures_travel_as_data() -> None:
+    import base64
+
+    picture = np.zeros((40, 40, 3), np.uint8)
+    picture[:20] = (250, 10, 10)
+    head, _, data = data_url(picture).partition(",")
+    assert head == "data:image/webp;base64"
+    assert np.abs(pixels_of(base64.b64decode(data)).astype(int) - picture).mean() < 3
+    assert pixels_of(base64.b64decode(data_url(picture[:, :, :1]).partition(",")[2])).shape == (40, 40, 3)
