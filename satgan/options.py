@@ -15,7 +15,7 @@ from satgan.presets import PRESETS
 
 SHORT_FORMS = {
     "tiles.source": "--tiles", "train.store": "--store", "train.name": "--name", "train.seed": "--seed",
-    "train.workers": "--workers",
+    "train.workers": "--workers", "train.budget": "--budget",
 }  # fmt: skip
 DEFAULT_PRESET = "demo"
 
