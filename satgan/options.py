@@ -76,6 +76,19 @@ def add_config_options(parser: Parser, words: Sequence[str]) -> None:
             )
 
 
+def train_parser(words: Sequence[str]) -> Parser:
+    """The parser of `satgan train`, whose help shows the defaults of the preset that `words` names."""
+    parser = Parser(prog="satgan train", description="train, or resume; without --tiles on embedded imagery")
+    parser.add_argument("--dry-run", action="store_true", help="print the complete config and what it needs, and stop")
+    parser.add_argument("--json", action="store_true", help="results as JSON")
+    parser.add_argument(
+        "--fork", metavar="NAME", help="go on from the newest checkpoint of the run --name as a new run, under "
+        "the settings given here; the same command again resumes the new run",
+    )  # fmt: skip
+    add_config_options(parser, words)
+    return parser
+
+
 def config_from(parsed: argparse.Namespace) -> Config:
     """The config that preset, --config file and options make together, the later over the earlier.
 

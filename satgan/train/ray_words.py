@@ -6,6 +6,7 @@ What libraries write by themselves, beneath Python, stays in Ray's logs of the w
 
 import logging
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -49,10 +50,12 @@ class Words(logging.Handler):
 def words_told(who: str, say: Callable[[str], None]) -> Iterator[None]:
     """Says what this process logs until the block ends; Python's warnings count."""
     handler = Words(who, say)
-    logging.captureWarnings(True)
-    logging.root.addHandler(handler)
-    try:
-        yield
-    finally:
-        logging.root.removeHandler(handler)
-        logging.captureWarnings(False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)  # what torch will deprecate is not the user's concern
+        logging.captureWarnings(True)
+        logging.root.addHandler(handler)
+        try:
+            yield
+        finally:
+            logging.root.removeHandler(handler)
+            logging.captureWarnings(False)

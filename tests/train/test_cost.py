@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ PRICED = {"worker_price": 1.0 * AN_HOUR, "head_price": 0.5 * AN_HOUR}
 """A run of tests costs 1.5 USD per second."""
 
 
-def entries(url: str) -> list[dict[str, object]]:
+def entries(url: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (Path(url) / "journal.jsonl").read_text().splitlines()]
 
 
