@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from satgan.cluster.job_server import JobServer, job_server
+from satgan.cluster.job_server import JobServer, cluster_file, job_server
 from satgan.cluster.jobs import Job, check_end, find, follow, jobs_of, stop_job, submit_job
-from satgan.cluster.submission import Submission, sweep_submission, train_submission
+from satgan.cluster.submission import Submission, prices_of, sweep_submission, train_submission
 from satgan.cluster.watch import watch
 from satgan.errors import ConfigError, nearest
 from satgan.options import Parser
@@ -78,7 +78,8 @@ def jobs(words: Sequence[str]) -> None:
 def _submission(given: argparse.Namespace, words: Sequence[str]) -> Submission:
     if given.verb == "sweep":
         return sweep_submission(words)
-    return train_submission(words, {})
+    file = cluster_file(given.address, given.cluster)
+    return train_submission(words, prices_of(file) if file else {})
 
 
 def _add_cluster_options(parser: Parser) -> None:

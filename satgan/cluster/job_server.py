@@ -133,17 +133,12 @@ def job_server(address: str | None, cluster: Path | None, say: Callable[[str], N
         InputError: neither is known.
         SatganError: it cannot be reached.
     """
+    file = cluster_file(address, cluster)
+    tunnel = Tunnel(file, say) if file else None
+    url = tunnel.url if tunnel else (address or os.environ[ADDRESS_NAME]).rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"{url} is not a job server's address", "write it as http://127.0.0.1:8265")
     use_token(say)
-    where = address or (None if cluster else os.environ.get(ADDRESS_NAME))
-    file = cluster or Path(CLUSTER_FILE)
-    if where is None and not file.is_file():
-        raise InputError(
-            f"no cluster: there is no {file}", "give --cluster FILE, or --address http://127.0.0.1:8265 of a job server"
-        )
-    if where is not None and not where.startswith(("http://", "https://")):
-        raise InputError(f"{where} is not a job server's address", "write it as http://127.0.0.1:8265")
-    tunnel = None if where else Tunnel(file, say)
-    url = where.rstrip("/") if where else tunnel.url if tunnel else ""
     before = os.environ.get(ADDRESS_NAME)
     os.environ[ADDRESS_NAME] = url  # Ray lets the environment decide
     try:
@@ -156,6 +151,21 @@ def job_server(address: str | None, cluster: Path | None, say: Callable[[str], N
         os.environ.pop(ADDRESS_NAME)
         if before is not None:
             os.environ[ADDRESS_NAME] = before
+
+
+def cluster_file(address: str | None, cluster: Path | None) -> Path | None:
+    """The cluster file that a tunnel is opened by; None where an address is known.
+
+    Raises:
+        InputError: there is neither.
+    """
+    if cluster is None and (address or os.environ.get(ADDRESS_NAME)):
+        return None
+    file = cluster or Path(CLUSTER_FILE)
+    if not file.is_file():
+        remedy = "give --cluster FILE of `ray up`, or --address http://127.0.0.1:8265 of a job server"
+        raise InputError(f"no cluster: there is no {file}", remedy)
+    return file
 
 
 def use_token(say: Callable[[str], None]) -> None:

@@ -7,11 +7,14 @@ credentials from their own roles.
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from satgan.cluster.cluster_file import ClusterFile
+from satgan.cluster.prices import Instance, instance_of, instances
 from satgan.errors import ConfigError, InputError
 from satgan.options import Parser, config_from, forked_config_from, train_parser
 from satgan.provenance import COMMIT_NAME, commit
@@ -93,18 +96,48 @@ def sweep_submission(words: Sequence[str]) -> Submission:
         ConfigError: no space, one that does not travel, or a place that the cluster's machines do not see.
     """
     parser = Parser(prog="satgan submit sweep", add_help=False)
-    parser.add_argument("space", type=Path)
     parser.add_argument("--store", "--train.store", required=True)
     parser.add_argument("--tiles", "--tiles.source")
     parser.add_argument("--name", "--train.name")
-    given, _ = parser.parse_known_args(words)
-    root = source_root()
+    parser.add_argument("--config", type=Path)
+    given, others = parser.parse_known_args(words)
+    space = next((Path(word) for word in others if word.endswith((".yaml", ".yml"))), None)
+    if space is None:
+        raise ConfigError("satgan sweep: no space", "give its YAML file, such as tune/spaces/learning_rates.yaml")
     check_shared("--store", given.store)
     if given.tiles is not None:
         check_shared("--tiles", given.tiles)
-    run = f"{given.store.rstrip('/')}/{given.name or given.space.stem}"
-    words = _with_travelling(words, given.space, root)
+    root = source_root()
+    for file in filter(None, (space, given.config)):
+        words = _with_travelling(words, file, root)
+    run = f"{given.store.rstrip('/')}/{given.name or space.stem}"
     return Submission(run, ("python", "-m", "satgan", "sweep", *words), root, _environment(given.store))
+
+
+def prices_of(cluster: Path) -> dict[str, float]:
+    """What a cluster's machines cost in USD per hour, as options of a run: a worker's share of the machine that the
+    autoscaler prefers (one worker per GPU), and the head.
+
+    Raises:
+        ConfigError: it is no cluster file, or an instance type is not in the table.
+    """
+    tree, table = ClusterFile(cluster).tree, instances()
+    kinds = dict(tree["available_node_types"])
+    head = kinds.pop(tree["head_node_type"])
+    found = {"train.head_price": _machine(head, table)[1]}
+    preferred = max(kinds.values(), key=lambda kind: int(kind.get("priority", 0)), default=None)
+    if preferred:
+        gpus, price = _machine(preferred, table)
+        found["train.worker_price"] = price / max(1, gpus)
+    return found
+
+
+def _machine(kind: Mapping[str, Any], table: Mapping[str, Instance]) -> tuple[int, float]:
+    """GPUs and price of a type of machine."""
+    config = kind["node_config"]
+    instance = instance_of(config["InstanceType"], table)
+    is_spot = (config.get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
+    return instance.gpus, instance.dollars_per_hour(is_spot)
 
 
 def check_shared(option: str, url: str) -> None:
@@ -138,13 +171,21 @@ def _with_travelling(words: Sequence[str], file: Path, root: Path | None) -> lis
         ConfigError: it does not travel there.
     """
     path = file.expanduser().resolve()
-    if root is None or not path.is_relative_to(root):
+    if root is None or not path.is_relative_to(root) or _is_ignored(path, root):
         raise ConfigError(
-            f"{file} lies outside of {root or 'a checkout'}, which is what travels to the cluster",
-            "put the file there, where .gitignore does not leave it out",
+            f"{file} does not travel to the cluster: it is outside of {root or 'a checkout'}, or .gitignore has it",
+            "put the file where both are not so",
         )
     there = str(path.relative_to(root))
     return [there if word == str(file) else word.replace(f"--config={file}", f"--config={there}") for word in words]
+
+
+def _is_ignored(path: Path, root: Path) -> bool:
+    command = ["git", "-C", str(root), "check-ignore", "--quiet", str(path)]
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=10).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def _environment(store: str) -> dict[str, str]:
