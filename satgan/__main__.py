@@ -203,6 +203,12 @@ def _runs(name: str) -> Callable[[Sequence[str]], None]:
     return run
 
 
+def _doctor(words: Sequence[str]) -> None:
+    from satgan.doctor_verb import doctor
+
+    doctor(words)
+
+
 def _tiles(name: str) -> Callable[[Sequence[str]], None]:
     """A verb of `satgan.tiles_verbs`, imported when it is called."""
 
@@ -229,6 +235,9 @@ VERBS = {
     ),
     "sample": Verb("draw new tiles from a checkpoint", _sample),
     "judge": Verb("score tiles or a checkpoint against real tiles", _judge),
+    "doctor": Verb(
+        "hold a config, a tile set or a run against the 45 rules; `doctor rules`, `doctor explain`", _doctor
+    ),
 }
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 from satgan.config import Config
 from satgan.errors import CheckpointError, TilesError
-from satgan.gan.describe import describe
+from satgan.gan.describe import checkpoint_bytes, describe
 from satgan.tiles.demo import demo_tile_set
 from satgan.tiles.digits import digits_tile_set
 from satgan.tiles.images import open_or_pack
@@ -136,15 +136,13 @@ def needs(config: Config) -> dict[str, Any]:
     """What a run will need (S02): parameters, FLOPs, memory, disk."""
     described = describe(config)
     tiles = config.train.steps * config.train.lanes * config.train.lane_batch
-    memory = described["memory_bytes"]
-    checkpoint = memory["weights"] + memory["Adam moments"] + memory["history"] * config.train.lanes
     return {
         "generator_parameters": described["generator"]["parameters"],
         "discriminator_parameters": described["discriminator"]["parameters"],
         "tiles": tiles,
         "flops": described["step_flops_per_tile"] * tiles,
-        "memory_bytes_per_lane": memory["total"],
-        "checkpoint_bytes": checkpoint,
+        "memory_bytes_per_lane": described["memory_bytes"]["total"],
+        "checkpoint_bytes": checkpoint_bytes(config),
         "notes": described["notes"],
     }
 
