@@ -4,6 +4,7 @@ Results go to stdout, progress and errors to stderr. Verbs import what they need
 """
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -122,10 +123,22 @@ def _say_start(config: Any, step: int) -> None:
     from satgan.train.start import needs
 
     _say(_heading(needs(decide(config))))
+    _say_findings(config)
     if step:
         _say(f"resuming {config.train.name} after step {step} of {config.train.steps}")
     if config.train.workers:
         _say(f"starting {config.train.workers} worker(s) under Ray Train …")
+
+
+def _say_findings(config: Any) -> None:
+    """What the doctor finds in a config before the run; of another machine, a cluster's, nothing can be said here."""
+    from satgan.doctor.records import ConfigRecord
+    from satgan.doctor.rules import OF_THE_MACHINE, choose, examine
+    from satgan.train.device import this_machine
+
+    codes = choose((), OF_THE_MACHINE if config.train.workers and "RAY_ADDRESS" in os.environ else ())
+    for finding in examine([ConfigRecord(config, this_machine(config))], codes):
+        _say(f"doctor: {finding.text()}")
 
 
 def _print_outcome(outcome: Any, as_json: bool) -> None:

@@ -65,7 +65,9 @@ def _records(given: Namespace) -> list[Record]:
         raise ConfigError(f"{options[0]} is an option of a config, and {subject} is none", "leave it out")
     store = open_store(subject)
     if store.exists(CONFIG_NAME):
-        raise ConfigError(f"{subject} is a run: its rules are to come", "give a config or a tile set")
+        from satgan.train.examined import examine_run
+
+        return list(examine_run(subject))
     return [_tiles_record(subject)]
 
 

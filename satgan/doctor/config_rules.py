@@ -1,6 +1,6 @@
 """What can be seen in a config before a single step: records in, findings out.
 
-A preset may depart from a rule on purpose, where a benchmark said so (`satgan/presets.py`): `_as_tested` keeps the
+A preset may depart from a rule on purpose, where a benchmark said so (`satgan/presets.py`): `as_tested` keeps the
 doctor from finding what was chosen by measurement.
 """
 
@@ -18,7 +18,7 @@ from satgan.scaling import RATES_AT_64, filters_for, ladder_of, learning_rate
 ConfigCheck = Callable[[ConfigRecord], Finding | None]
 
 
-def _as_tested(config: Config, path: str) -> bool:
+def as_tested(config: Config, path: str) -> bool:
     """Whether an option has the value that its preset was tested with."""
     group, field = path.split(".")
     tested = load_config(config.gan.preset)
@@ -157,7 +157,7 @@ def cores_are_oversubscribed(record: ConfigRecord) -> Finding | None:
 def steps_are_few(record: ConfigRecord) -> Finding | None:
     """S30: a run that ends before there is anything to see."""
     train, preset = record.config.train, record.config.gan.preset
-    if preset == "demo" or _as_tested(record.config, "train.steps"):
+    if preset == "demo" or as_tested(record.config, "train.steps"):
         return None
     return graded("S30", "steps", train.steps, f"{train.steps} steps are few", "--train.steps 20000")
 
@@ -176,7 +176,7 @@ def rates_are_high(record: ConfigRecord) -> Finding | None:
 
 def history_is_off(record: ConfigRecord) -> Finding | None:
     """S33: a discriminator that may forget what it has seen through."""
-    if _as_tested(record.config, "recipe.history_share"):
+    if as_tested(record.config, "recipe.history_share"):
         return None
     share = record.config.recipe.history_share
     return graded("S33", "history", share, "no step trains on past fakes", "--recipe.history-share 0.3")
@@ -191,8 +191,12 @@ def powers_differ(record: ConfigRecord) -> Finding | None:
     }
     larger, smaller = sorted(sizes, key=lambda name: -sizes[name])
     found = f"the {larger} has {sizes[larger]:,} parameters, the {smaller} {sizes[smaller]:,}"
-    at_the_end = "dense_head" if larger == "discriminator" else "noise_size"
-    action = _option(f"gan.{at_the_end}", NETWORKS[gan.preset][at_the_end])
+    head = NETWORKS[gan.preset]["dense_head"]
+    if larger == "discriminator" and gan.dense_head != head:
+        action = _option("gan.dense_head", head)
+    else:  # a longer noise vector makes the generator's projection larger, and nothing else
+        missing = sizes["discriminator"] - sizes["generator"]
+        action = _option("gan.noise_size", max(4, gan.noise_size + round(missing / (gan.stem**2 * gan.filters[0]))))
     return graded("S37", "parameters", 1 - sizes[smaller] / sizes[larger], found, action)
 
 
@@ -204,7 +208,7 @@ def updates_are_many(record: ConfigRecord) -> Finding | None:
 
 def paths_are_one(record: ConfigRecord) -> Finding | None:
     """S39: a threshold that leaves one path."""
-    if _as_tested(record.config, "recipe.path_threshold"):
+    if as_tested(record.config, "recipe.path_threshold"):
         return None
     threshold = record.config.recipe.path_threshold
     found = f"at a path threshold of {threshold:g} one of the two paths is hardly ever taken"

@@ -33,6 +33,7 @@ class Limit(NamedTuple):
 
 
 ARTICLE = "the second article"
+MEASURED = "far outside of what our healthy runs showed; BENCHMARKS.md"
 OWN = "our choice, not measured"
 
 LIMITS: dict[tuple[str, str], Limit] = {
@@ -114,6 +115,52 @@ LIMITS: dict[tuple[str, str], Limit] = {
         "part of 0 to 255 that the tiles fill", 0.5, 0.25, "recipe.md: half of the range; a quarter: our choice",
         upwards=False,
     ),
+    ("S04", "waiting"): Limit("share of the time that steps wait for tiles", 0.01, None, "recipe.md: 1 %"),
+    ("S05", "entries"): Limit("entries of the run in the log", 0.0, None, "every run has one", upwards=False),
+    ("S06", "twins"): Limit("runs of the same config whose numbers differ", 1.0, None, "same config, same numbers"),
+    ("S07", "memory"): Limit(
+        "distance of fakes to the nearest real tile, over that of reals [ratio of the judge's `memory`]", 0.5, 0.25,
+        "healthy runs have 0.97 to 1.0; 0.5: our choice", upwards=False,
+    ),
+    ("S08", "largest"): Limit("largest value in the first batch", None, 1.001, "networks see [-1, 1]"),
+    ("S09", "kept"): Limit("checkpoints beyond those that are kept", 3.0, None, "one is being written, one removed"),
+    ("S10", "pictures"): Limit("pictures of a run with checkpoints", 0.0, None, "a grid with each", upwards=False),
+    ("S11", "layout"): Limit("first batch not channels_last [1: yes]", 1.0, None, "the networks' layout"),
+    ("S12", "span"): Limit(
+        "largest less smallest value of the first batch", None, 0.1, "bytes divided by 255 twice span 0.008",
+        upwards=False,
+    ),
+    ("S14", "resident"): Limit("rise of the process's memory [MB in 1,000 steps]", 100.0, 1000.0, MEASURED),
+    ("S14", "gpu"): Limit("rise of the GPU's memory [MB in 1,000 steps]", 20.0, 1000.0, "flat but for what leaks"),
+    ("S23", "drift"): Limit("distance of batch means from the running ones [running deviations]", 0.5, 1.0, MEASURED),
+    ("S25", "share"): Limit("L2's share of a network's loss in the first 10 log steps", 0.5, 0.9, "recipe.md: half"),
+    ("S27", "stride"): Limit(
+        "variance of fakes at the strides' period, less that of reals [share of all variance]", 0.1, None, MEASURED,
+    ),
+    ("S31", "diverged"): Limit("attempts that ended with a number that is not finite", None, 1.0, "none is in order"),
+    ("S31", "loss"): Limit("largest loss, median over 200 steps", 10.0, 20.0, MEASURED),
+    ("S31", "moves"): Limit("change of a network's weights in a step [share of their norm]", 0.012, 0.1, MEASURED),
+    ("S36", "moves"): Limit(
+        "change of the discriminator's weights in a step [share of their norm]", 1e-5, 1e-6, MEASURED, upwards=False,
+    ),
+    ("S36", "chance"): Limit(
+        "distance of the discriminator's accuracy from 1/2, median over 500 steps", 0.03, None, MEASURED, upwards=False,
+    ),
+    ("S37", "sure"): Limit("probability that fakes are called fake with, median over 500 steps", None, 0.999, MEASURED),
+    ("S37", "fooled"): Limit(
+        "probability that fakes are called fake with, median over 500 steps", None, 0.1, MEASURED, upwards=False,
+    ),
+    ("S37", "spread"): Limit(
+        "distance of fakes from each other, over that of reals, after 500 steps", 0.25, 0.1, MEASURED, upwards=False,
+    ),
+    ("S39", "one-path"): Limit("only one path in the last 500 steps [1: yes]", 1.0, None, "paths are for alternating"),
+    ("G02", "saturated"): Limit("share of values beyond ±0.99, fakes less reals", 0.2, 0.5, MEASURED),
+    ("G03", "norm"): Limit("smallest of a network's layer gradients over the largest",
+        1e-3, 1e-5, MEASURED, upwards=False),
+    ("G03", "zeros"): Limit("share of a layer's gradient that is exactly 0", 0.5, 0.9, MEASURED),
+    ("G04", "ahead"): Limit("probability that fakes are called fake with, median over 500 steps", 0.98, None, MEASURED),
+    ("G04", "behind"): Limit("the same, too low", 0.4, None, MEASURED, upwards=False),
+    ("G06", "missing"): Limit("scores without reference, or checkpoints that could not be judged", 3.0, None, OWN),
     ("S29", "lowest"): Limit(
         "darkest value as the networks see it", -0.1, None, "0 where [0, 1] was not brought to [-1, 1]; 0.1 of room",
     ),

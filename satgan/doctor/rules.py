@@ -86,6 +86,8 @@ BY_CODE: Mapping[str, Rule] = {rule.code: rule for rule in RULES}
 
 
 EVERY = frozenset(BY_CODE)
+OF_THE_MACHINE = ("S02", "S03", "S06", "S28")
+"""Rules on a config that also look at the machine that is to compute."""
 
 
 def choose(select: Iterable[str], ignore: Iterable[str]) -> frozenset[str]:
