@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from satgan.gan.networks import Generator
 from satgan.gan.normalization import running_statistics
 from satgan.gan.observe import TILE_FIGURES, Observation, tile_figures
 from satgan.gan.pair import Pair
@@ -19,6 +20,11 @@ def watched(pair: Pair, step: int) -> dict[str, float]:
     pair.observe()
     take_step(pair, step)
     return pair.observed()
+
+
+def projection_of(pair: Pair) -> torch.Tensor:
+    assert isinstance(pair.generator.network, Generator)
+    return pair.generator.network.projection.weight
 
 
 @pytest.mark.parametrize("norm", ["batch", "virtual"])
@@ -45,7 +51,7 @@ def test_gradients_are_those_of_the_loss_and_updates_those_of_the_weights(make_c
     assert found["weight_norm.generator"] == pytest.approx(torch.linalg.vector_norm(before).item())
     # `grad` was used up with the regularizer's in it: of a layer's weights that is the rest.
     assert pair.generator.weights.grad is not None
-    size = pair.generator.network.projection.weight.numel()
+    size = projection_of(pair).numel()
     own = pair.generator.weights.grad[:size] - 100.0 * before[:size]
     assert found["gradient_norm.generator.projection"] == pytest.approx(torch.linalg.vector_norm(own).item(), rel=1e-3)
     assert 0 < found["norm_drift.generator"] < 10
@@ -61,10 +67,11 @@ def test_every_layer_is_told_of_and_biases_are_not(make_config: MakeConfig) -> N
 
 
 def test_zeros_are_counted(make_config: MakeConfig) -> None:
-    player = make_pair(make_config()).generator
+    pair = make_pair(make_config())
+    player = pair.generator
     observation = Observation(player.network, player.weights, player.running)
     gradient = torch.ones_like(player.weights)
-    gradient[: player.network.projection.weight.numel() // 4] = 0
+    gradient[: projection_of(pair).numel() // 4] = 0
     observation.note(gradient, running_statistics(player.network))
     found = observation.figures("generator")
     assert found["gradient_zero_share.generator.projection"] == pytest.approx(0.25)
