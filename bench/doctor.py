@@ -83,7 +83,7 @@ def measure_cost(preset: str, config: Config, device: torch.device, rounds: int,
                 (
                     seconds_of(ours.step, steps, device) / steps,
                     _seconds(lambda: _observe(ours.pair), device),
-                    _seconds(lambda: (json.dumps(shown), events.add(1, shown), memory()), device),
+                    _seconds(lambda: _write(events, shown), device),
                     _seconds(checkup.news, device),
                 )
             )
@@ -101,6 +101,11 @@ def _observe(pair: Pair) -> None:
     for lane in pair.lanes:
         tile_figures(lane.reals, lane.fakes)
     pair.observed()
+
+
+def _write(events: Events, shown: dict[str, float]) -> None:
+    json.dumps(shown | memory())
+    events.add(1, shown)
 
 
 def _long_run(config: Config, numbers: dict[str, float]) -> Checkup:

@@ -222,6 +222,17 @@ def _doctor(words: Sequence[str]) -> None:
     doctor(words)
 
 
+def _log(name: str) -> Callable[[Sequence[str]], None]:
+    """A verb of `satgan.log_verbs`, imported when it is called."""
+
+    def run(words: Sequence[str]) -> None:
+        import satgan.log_verbs as verbs
+
+        getattr(verbs, name)(words)
+
+    return run
+
+
 def _tiles(name: str) -> Callable[[Sequence[str]], None]:
     """A verb of `satgan.tiles_verbs`, imported when it is called."""
 
@@ -251,6 +262,9 @@ VERBS = {
     "doctor": Verb(
         "hold a config, a tile set or a run against the 45 rules; `doctor rules`, `doctor explain`", _doctor
     ),
+    "log": Verb("the observation log of a store; `log show RUN`, `log add RUN`", _log("log")),
+    "note": Verb("add a note on a run to the log", _log("note_verb")),
+    "todo": Verb("what to try: add, done, list", _log("todo")),
 }
 
 if __name__ == "__main__":

@@ -73,13 +73,14 @@ def _records(given: Namespace) -> list[Record]:
 
 def _config_records(given: Namespace) -> list[Record]:
     from satgan.train.device import decide, this_machine
+    from satgan.train.examined import digits_in
 
     if given.preset not in PRESETS:
         if given.config is not None:
             raise ConfigError(f"two config files: {given.preset} and {given.config}", "give one")
         given.config, given.preset = Path(given.preset), "demo"
     config = config_from(given)
-    record = ConfigRecord(config, this_machine(config))
+    record = ConfigRecord(config, this_machine(config), digits_in(open_store(config.train.store)))
     source = decide(config).tiles.source
     return [record] if source is None else [record, _tiles_record(source)]
 

@@ -24,7 +24,8 @@ SMALL = (
 )  # fmt: skip
 
 VERBS = (
-    "train", "sample", "describe", "runs", "prune", "doctor", "doctor rules", "doctor explain", "tiles cut",
+    "train", "sample", "describe", "runs", "prune", "doctor", "doctor rules", "doctor explain", "log",
+    "log show", "log add", "note", "todo", "tiles cut",
     "tiles pack", "tiles inspect", "tiles show",
 )  # fmt: skip
 
@@ -54,7 +55,7 @@ def test_help_needs_no_heavy_imports() -> None:
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.endswith("[]\n")
     for verb in VERBS:
-        assert f"  {verb} " in told or verb.startswith("doctor ")
+        assert f"  {verb} " in told or verb.startswith(("doctor ", "log "))
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "tiles"])

@@ -9,6 +9,8 @@ from satgan.errors import SatganError
 from satgan.tiles.store import Store, open_store
 from satgan.train.device import this_machine
 from satgan.train.journal import JOURNAL_NAME, lines_of
+from satgan.train.observations import read_log
+from satgan.train.observations import runs as logged_runs
 from satgan.train.origin import Origin
 from satgan.train.retention import look
 from satgan.train.run_folder import config_in
@@ -62,10 +64,23 @@ def examine_run(url: str) -> tuple[ConfigRecord, RunRecord]:
     (run,) = runs_in(url)
     told = told_by(run)
     pictures = len(run.list("film/"))
+    logged = None if is_running(run) else any(entry["run"] == told.name for entry in logged_runs(read_log(above(run))))
     record = RunRecord(
-        told.config, told.entries, told.events, pictures, len(look(run).whole), twin=_twin(run, told)
+        told.config, told.entries, told.events, pictures, len(look(run).whole), logged, _twin(run, told)
     )  # fmt: skip
     return ConfigRecord(told.config, _machine(told)), record
+
+
+def above(run: Store) -> Store:
+    """The store that a run lies in."""
+    store, slash, _ = run.url.rstrip("/").rpartition("/")
+    return open_store(store if slash else ".")
+
+
+def digits_in(store: Store) -> bool | None:
+    """Whether a store's log has a run on digits (G05); None where there is no log."""
+    known = logged_runs(read_log(store))
+    return any(entry["config"]["gan.preset"] == "digits" for entry in known) if known else None
 
 
 def first_difference(one: list[Entry], other: list[Entry]) -> int | None:
@@ -104,8 +119,7 @@ def _devices(told: Told) -> set[str]:
 
 
 def _beside(run: Store, name: str) -> Iterator[Told]:
-    store = open_store(run.url.rstrip("/").rsplit("/", 1)[0]) if "/" in run.url.rstrip("/") else open_store(".")
-    for other in runs_in(store.url):
+    for other in runs_in(above(run).url):
         if other.url.rstrip("/").rsplit("/", 1)[-1] != name and not is_running(other):
             try:
                 yield told_by(other)
