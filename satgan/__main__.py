@@ -4,6 +4,7 @@ Results go to stdout, progress and errors to stderr. Verbs import what they need
 """
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -125,10 +126,22 @@ def _say_start(config: Any, step: int) -> None:
     from satgan.train.start import needs
 
     _say(_heading(needs(decide(config))))
+    _say_findings(config)
     if step:
         _say(f"resuming {config.train.name} after step {step} of {config.train.steps}")
     if config.train.workers:
         _say(f"starting {config.train.workers} worker(s) under Ray Train …")
+
+
+def _say_findings(config: Any) -> None:
+    """What the doctor finds in a config before the run; of another machine, a cluster's, nothing can be said here."""
+    from satgan.doctor.records import ConfigRecord
+    from satgan.doctor.rules import OF_THE_MACHINE, choose, examine
+    from satgan.train.device import this_machine
+
+    codes = choose((), OF_THE_MACHINE if config.train.workers and "RAY_ADDRESS" in os.environ else ())
+    for finding in examine([ConfigRecord(config, this_machine(config))], codes):
+        _say(f"doctor: {finding.text()}")
 
 
 def _print_outcome(outcome: Any, report: str | None, as_json: bool) -> None:
@@ -227,6 +240,23 @@ def _jobs(name: str) -> Callable[[Sequence[str]], None]:
     return run
 
 
+def _doctor(words: Sequence[str]) -> None:
+    from satgan.doctor_verb import doctor
+
+    doctor(words)
+
+
+def _log(name: str) -> Callable[[Sequence[str]], None]:
+    """A verb of `satgan.log_verbs`, imported when it is called."""
+
+    def run(words: Sequence[str]) -> None:
+        import satgan.log_verbs as verbs
+
+        getattr(verbs, name)(words)
+
+    return run
+
+
 def _tiles(name: str) -> Callable[[Sequence[str]], None]:
     """A verb of `satgan.tiles_verbs`, imported when it is called."""
 
@@ -256,6 +286,12 @@ VERBS = {
     "sample": Verb("draw new tiles from a checkpoint", _sample),
     "report": Verb("write a run's page: pictures, scores, losses, what happened, config", _report),
     "judge": Verb("score tiles or a checkpoint against real tiles", _judge),
+    "doctor": Verb(
+        "hold a config, a tile set or a run against the 45 rules; `doctor rules`, `doctor explain`", _doctor
+    ),
+    "log": Verb("the observation log of a store; `log show RUN`, `log add RUN`", _log("log")),
+    "note": Verb("add a note on a run to the log", _log("note_verb")),
+    "todo": Verb("what to try: add, done, list", _log("todo")),
 }
 
 if __name__ == "__main__":

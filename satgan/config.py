@@ -62,7 +62,7 @@ FREE_OPTIONS = (
     "tiles.source", "tiles.prefetch_steps", "tiles.connections", "tiles.memory_megabytes",
     "tiles.cache", "tiles.cache_folder",
     "tiles.connect_timeout_seconds", "tiles.read_timeout_seconds", "tiles.attempts", "gan.preset",
-    "train.name", "train.store", "train.steps", "train.workers",
+    "train.name", "train.store", "train.steps", "train.budget_hours", "train.workers",
     "train.restarts", "train.hang_seconds", "train.start_seconds", "train.resize_seconds",
     "train.log_steps", "train.film_steps",
     "train.checkpoint_steps", "train.checkpoint_seconds", "train.keep_checkpoints", "train.keep_best", "train.on_nan",

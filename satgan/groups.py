@@ -12,6 +12,7 @@ from satgan.kinds import (
     Changes,
     Count,
     Filters,
+    Hours,
     Name,
     Norm,
     NotNegative,
@@ -192,6 +193,10 @@ class TrainConfig(Group):
     store: Place = Field("runs", description="where runs are kept: folder or s3:// prefix")
     seed: Annotated[int, Field(ge=0, lt=2**64)] = Field(1234, description="from it every random number follows (S06)")
     steps: Count = Field(20_000, description="steps of the whole run (S30) [steps]")
+    budget_hours: Hours | None = Field(
+        None,
+        description="how long the run may take in all; the doctor says when it will not do; none: no limit (S02) [h]",
+    )
     lanes: Count = Field(1, description="units of computation; the global batch is lanes · lane_batch")
     lane_batch: Annotated[int, Field(ge=2)] = Field(64, description="tiles of a lane in one step; its batch-norm batch")
     workers: Workers | None = Field(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from satgan.config import load_config
+from satgan.doctor.rules import RULES
 from satgan.gan.describe import describe
 from satgan.gan.networks import ladder
 from satgan.presets import PRESETS
@@ -14,6 +15,7 @@ from satgan.presets import PRESETS
 ROOT = Path(__file__).parent.parent
 CODES = [f"S{number:02d}" for number in range(1, 40)] + [f"G{number:02d}" for number in range(1, 7)]
 ROW = re.compile(r"^\| ([SG]\d\d) [a-z0-9-]+ \| (\S+) \| (\S+)::(\S+) \|$", re.MULTILINE)
+SLUGS = re.compile(r"^\| ([SG]\d\d) ([a-z0-9-]+) \|", re.MULTILINE)
 ROWS = ROW.findall((ROOT / "CONTRIBUTING.md").read_text())
 
 
@@ -26,6 +28,12 @@ def test_a_rules_place_and_test_exist(code: str, place: str, path: str, test: st
     assert (ROOT / place).is_file()
     tree = ast.parse((ROOT / path).read_text())
     assert test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_doctor_has_the_same_rules_and_their_tests() -> None:
+    assert [(rule.code, rule.slug) for rule in RULES] == SLUGS.findall((ROOT / "CONTRIBUTING.md").read_text())
+    tests = {code: f"{path}::{test}" for code, _, path, test in ROWS}
+    assert all(rule.test == tests[rule.code] for rule in RULES if rule.test)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -110,6 +110,12 @@ def memory_bytes(config: Config) -> dict[str, int]:
     }
 
 
+def checkpoint_bytes(config: Config) -> int:
+    """Size of a checkpoint: weights, moments, and every lane's past fakes."""
+    memory = memory_bytes(config)
+    return memory["weights"] + memory["Adam moments"] + memory["history"] * config.train.lanes
+
+
 def describe(config: Config) -> dict[str, Any]:
     """Everything above as plain values, for people and for `--json`."""
     networks = {

@@ -18,12 +18,16 @@ from satgan.gan.losses import called_fake_loss, called_real_loss
 from satgan.gan.networks import Discriminator, Generator
 from satgan.gan.noise import Draws, Shown
 from satgan.gan.normalization import batch_statistics, statistics_size
+from satgan.gan.observe import TILE_FIGURES, tile_figures
 from satgan.gan.weights import bind_gradient, parameter_count
 
 FIGURES = (
     "real_loss", "fake_loss", "history_loss", "generator_loss", "reals_called_fake", "fakes_called_real",
 )  # fmt: skip
 """What a message carries beside gradient and statistics: losses as means, misjudged tiles as counts of the batch."""
+
+EVALUATED = (*FIGURES, *TILE_FIGURES)
+"""What `Lane.evaluate` tells."""
 
 
 class Message:
@@ -129,7 +133,8 @@ class Lane:
 
     @torch.no_grad()
     def evaluate(self) -> Tensor:
-        """The losses after the step's updates, on the step's own tiles and noise (S15): figures `[F]`."""
+        """The losses after the step's updates, on the step's own tiles and noise (S15), and what its tiles look like
+        (`observe.py`): a vector in the order of EVALUATED."""
         figures = torch.zeros(len(FIGURES), device=self.device)
         with self._computing():
             fake_logits = self._judge(self.generator(self.draws.noise[0]), Shown.FAKE)
@@ -141,7 +146,7 @@ class Lane:
             }
         for name, value in values.items():
             figures[FIGURES.index(name)] = value
-        return figures
+        return torch.cat([figures, tile_figures(self.reals, self.fakes)])
 
     def _call_real(self, message: Message) -> Tensor:
         with self._computing():

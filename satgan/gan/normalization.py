@@ -118,6 +118,12 @@ def running_statistics(network: nn.Module) -> Tensor:
     return _joined(network, [part for norm in _norms(network) for part in (norm.running_mean, norm.running_variance)])
 
 
+def mean_places(network: nn.Module) -> Tensor:
+    """`[S] bool`: where means stand in a vector laid out like `batch_statistics`; variances stand in the others."""
+    parts = [torch.tensor([True, False]).repeat_interleave(norm.batch_mean.numel()) for norm in _norms(network)]
+    return _joined(network, parts).bool()
+
+
 def _joined(network: nn.Module, parts: list[Tensor]) -> Tensor:
     """The parts in one new vector; an empty one where a network has no norms."""
     return torch.cat(parts) if parts else torch.zeros(0, device=next(network.parameters()).device)

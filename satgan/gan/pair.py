@@ -11,7 +11,7 @@ from torch import Tensor
 
 from satgan.config import Config
 from satgan.gan.balance import FIRST_VERDICT, Verdict
-from satgan.gan.lane import FIGURES, Lane, split_message
+from satgan.gan.lane import EVALUATED, Lane, split_message
 from satgan.gan.networks import Discriminator, Generator, initialise, share_reference
 from satgan.gan.noise import noise
 from satgan.gan.normalization import (
@@ -21,6 +21,7 @@ from satgan.gan.normalization import (
     set_running_statistics,
     statistics_size,
 )
+from satgan.gan.observe import TILE_FIGURES, Observation
 from satgan.gan.weights import bind_weights, gather_weights, weight_mask
 from satgan.randomness import Purpose
 
@@ -52,6 +53,7 @@ class Player:
         bind_weights(network, self.weights)
         self.running = running_statistics(network)
         self.l2 = l2
+        self.observation: Observation | None = None
         self._penalty = weight_mask(network) * l2
         self.adams = {
             name: torch.optim.Adam([self.weights], lr=learning_rate, betas=betas, fused=True) for name in adams
@@ -66,7 +68,9 @@ class Player:
             total: sum of all lanes' messages `[P + S + F]`; changed in place.
             lanes: how many were summed.
         """
-        gradient, _, figures = split_message(total.div_(lanes), self.network)
+        gradient, statistics, figures = split_message(total.div_(lanes), self.network)
+        if self.observation is not None and adam != "fake":
+            self.observation.note(gradient, statistics)
         self.weights.grad = gradient.addcmul_(self.weights, self._penalty)
         self.adams[adam].step()
         return figures.clone()  # the message itself is written anew by the next update
@@ -146,16 +150,32 @@ class Pair:
         forget = 1.0 - 0.5 ** (tiles / self.config.recipe.average_half_life_tiles)
         self.average.lerp_(self.generator.weights, forget)
 
+    def observe(self) -> None:
+        """The step that is to come is watched; `observed` tells."""
+        for player in (self.generator, self.discriminator):
+            player.observation = Observation(player.network, player.weights, player.running)
+
+    @torch.no_grad()
+    def observed(self) -> dict[str, float]:
+        """What happened in the step that was watched, by the names of `observe.py`."""
+        found: dict[str, float] = {}
+        for name, player in (("generator", self.generator), ("discriminator", self.discriminator)):
+            assert player.observation is not None
+            found |= player.observation.figures(name)
+            player.observation = None
+        return found
+
     def evaluate(self) -> dict[str, float]:
-        """Losses after the updates, by name (S15), with the regularizers and their shares as they stand (S25)."""
+        """Losses after the updates, by name (S15), with the regularizers and their shares as they stand (S25), and
+        what the step's tiles look like."""
         figures: list[Tensor] = [torch.empty(0)] * len(self.lanes)
 
         def work(lane: Lane) -> None:
             figures[self.lanes.index(lane)] = lane.evaluate()
 
         self.each(work)
-        mean = (self._combine(figures) / self.config.train.lanes).tolist()
-        after = {f"{name}_after": mean[FIGURES.index(name)] for name in ("real_loss", "fake_loss", "generator_loss")}
+        mean = dict(zip(EVALUATED, (self._combine(figures) / self.config.train.lanes).tolist(), strict=True))
+        after = {f"{name}_after": mean[name] for name in ("real_loss", "fake_loss", "generator_loss")}
         totals = {
             "discriminator": (self.discriminator, after["real_loss_after"] + after["fake_loss_after"]),
             "generator": (self.generator, after["generator_loss_after"]),
@@ -163,7 +183,7 @@ class Pair:
         for name, (player, loss) in totals.items():
             after[f"{name}_regularizer_after"] = regularizer = player.regularizer()
             after[f"{name}_regularizer_share_after"] = regularizer / (loss + regularizer) if regularizer else 0.0
-        return after
+        return after | {name: mean[name] for name in TILE_FIGURES}
 
     @torch.no_grad()
     def averaged_generator(self, average: Tensor | None = None) -> Generator:

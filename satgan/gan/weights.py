@@ -58,3 +58,12 @@ def weight_mask(network: nn.Module) -> Tensor:
     for _, view in named_views(network, mask):
         view.fill_(1.0 if view.dim() >= 2 else 0.0)
     return mask
+
+
+def weight_slices(network: nn.Module) -> Iterator[tuple[str, slice]]:
+    """(layer, its weights' place in the vector of all parameters) for each layer; biases and norms apart."""
+    position = 0
+    for name, parameter in network.named_parameters():
+        if parameter.dim() >= 2:
+            yield name.removesuffix(".weight"), slice(position, position + parameter.numel())
+        position += parameter.numel()

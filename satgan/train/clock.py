@@ -1,6 +1,12 @@
 """How long an attempt at a run has taken, how fast it is, and how long it will still take."""
 
+import os
 import time
+from pathlib import Path
+
+import torch
+
+STATM = Path("/proc/self/statm")
 
 SPEED_STEPS = 100
 """Steps over which tiles per second are averaged."""
@@ -48,4 +54,15 @@ class Clock:
             "seconds": seconds,
             "tiles_per_second": self.tiles_per_second(),
             "waited_share": waited_seconds / max(seconds, 1e-9),
+            **memory(),
         }
+
+
+def memory() -> dict[str, float]:
+    """What this process holds now, where that can be told: resident memory, and the GPU's [MB]."""
+    held = {}
+    if STATM.exists():
+        held["resident_megabytes"] = int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    if torch.cuda.is_available():
+        held["gpu_megabytes"] = torch.cuda.memory_allocated() / 1e6
+    return held

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from satgan.config import Config
+from satgan.doctor.records import Machine
 from satgan.gan.lane import Lane
 
 
@@ -50,6 +51,14 @@ def decide(config: Config) -> Config:
     threads = train.threads_per_lane or max(1, usable_cores() // train.lanes)
     decided = train.model_copy(update={"precision": precision, "threads_per_lane": threads})
     return config.model_copy(update={"train": decided})
+
+
+def this_machine(config: Config) -> Machine:
+    """What the doctor needs to know of the machine that computes here."""
+    precision = decide(config).train.precision
+    if torch.cuda.is_available():
+        return Machine("cuda", usable_cores(), torch.cuda.get_device_properties(0).total_memory, precision)
+    return Machine("cpu", usable_cores(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), precision)
 
 
 def free_memory() -> None:

@@ -38,10 +38,14 @@ class Film:
         self._frames: list[Tensor] = []
 
     def show_inputs(self, reals: Tensor) -> dict[str, float]:
-        """Saves the first tiles `[B, C, S, S]` as the networks see them; returns their range."""
+        """Saves the first tiles `[B, C, S, S]` as the networks see them; returns their range, and whether they lie in
+        memory as convolutions want them (S11)."""
         with self._troubles.borne(NOT_SAVED, "the run goes on"):
             self._run.write(INPUTS_NAME, grid_png(to_bytes(reals).cpu().numpy(), GRID_COLUMNS))
-        return {"lowest": float(reals.min()), "highest": float(reals.max()), "mean": float(reals.mean())}
+        return {
+            "lowest": float(reals.min()), "highest": float(reals.max()), "mean": float(reals.mean()),
+            "channels_last": reals.is_contiguous(memory_format=torch.channels_last),
+        }  # fmt: skip
 
     def add(self, fake: Tensor) -> None:
         """A frame: one fake `[C, S, S]` in [-1, 1] of this step."""

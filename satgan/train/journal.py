@@ -15,8 +15,10 @@
 {"step": 400, "event": "judged", "score": 3.1, "scores": {"spectrum": {"value": …, "floor": …, "ratio": …}, …}}
 {"step": 400, "event": "unjudged", "why": …}    the judge failed; it is tried again at the next checkpoint
 {"step": 400, "event": "alarm", "kind": "worse", "since_step": 300, …}         satgan/judge/alarms.py
+{"step": 500, "event": "finding", "rule": "S36", "level": "error", "figure": …, "since_step": 340, …}  of the doctor
+{"step": 900, "event": "finding_over", "rule": "S36"}                          it holds no more
 
-The names of the losses are explained in satgan/gan/losses.py.
+The names of the losses are explained in satgan/gan/losses.py, those of what was observed in satgan/gan/observe.py.
 """
 
 import json
@@ -28,10 +30,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from satgan.doctor.finding import Finding
 from satgan.errors import RunLost, Stopped, StoreError
 from satgan.judge.judgement import Judgement
 from satgan.tiles.aside import written_aside
 from satgan.tiles.folder import folder_errors_told
+from satgan.train.checkup import FOUND, OVER, Checkup
 from satgan.train.divergence import NotFinite
 from satgan.train.events import Events
 from satgan.train.run_folder import RunFolder
@@ -51,16 +55,20 @@ class Journal:
         start_step: steps that the attempt starts from.
         troubles: told when it cannot be written; what is noted then waits in memory, and the run goes on.
         check: asked before it is handed in; see `Watch`.
+        checkup: hears all that is noted, and what was before.
     """
 
-    def __init__(self, folder: RunFolder, start_step: int, troubles: Troubles, check: Callable[[], None]) -> None:
-        self._folder, self._troubles, self._check = folder, troubles, check
+    def __init__(
+        self, folder: RunFolder, start_step: int, troubles: Troubles, check: Callable[[], None], checkup: Checkup
+    ) -> None:
+        self._folder, self._troubles, self._check, self._checkup = folder, troubles, check, checkup
         self._lock, self._unwritten, self._step = threading.RLock(), bytearray(), start_step
         self._path = path = folder.fetch(JOURNAL_NAME)
         with folder_errors_told("write the journal", str(path)):
             self.dollars = dollars_in(path.read_bytes()) if path.exists() else 0.0
             """What attempts before this one have cost, what is dropped now included."""
-            _drop_after(path, start_step)
+            for entry in _kept_until(path, start_step):
+                checkup.hear(entry)
             self._file = path.open("ab", buffering=0)
         self._events = Events(folder.local / EVENTS_FOLDER, start_step)
 
@@ -82,6 +90,15 @@ class Journal:
     def event(self, step: int, event: str, **about: Any) -> None:
         """Notes that something happened."""
         self._write({"step": step, "event": event, **about})
+
+    def examine(self, step: int) -> list[Finding]:
+        """Asks the doctor and notes what is new; returns that."""
+        new, over = self._checkup.news()
+        for finding in new:
+            self.event(step, FOUND, **finding.as_dict())
+        for rule in over:
+            self.event(step, OVER, rule=rule)
+        return new
 
     def publish(self) -> None:
         """Brings what was noted to the run's folder.
@@ -108,6 +125,7 @@ class Journal:
     def _write(self, entry: dict[str, Any]) -> None:
         with self._lock, self._troubles.borne(NOT_WRITTEN, "its lines wait in memory"):
             self._step = entry["step"]
+            self._checkup.hear(entry)
             self._unwritten += json.dumps(entry).encode() + b"\n"
             self._flush()
 
@@ -166,14 +184,15 @@ def _events(path: Path, event: str) -> list[dict[str, Any]]:
     return [entry for entry in events_in(path.read_bytes()) if entry["event"] == event]
 
 
-def _drop_after(path: Path, step: int) -> None:
-    """Drops entries after `step`, which will be written anew, and lines torn by a kill."""
+def _kept_until(path: Path, step: int) -> list[dict[str, Any]]:
+    """Drops entries after `step`, which will be written anew, and lines torn by a kill; returns the others."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     step = step or -1  # a run that begins anew says so anew
-    kept = "".join(line for line in text.splitlines(keepends=True) if _step_of(line) <= step)
-    if kept != text:
+    kept = [line for line in text.splitlines(keepends=True) if _step_of(line) <= step]
+    if "".join(kept) != text:
         with written_aside(path) as aside:
-            aside.write_text(kept, encoding="utf-8")
+            aside.write_text("".join(kept), encoding="utf-8")
+    return [json.loads(line) for line in kept]
 
 
 def _step_of(line: str) -> float:

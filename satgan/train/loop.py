@@ -11,9 +11,10 @@ from satgan.gan.step import train_step
 from satgan.tiles.stream import Batch, TileStream
 from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, restore
+from satgan.train.checkup import Checkup
 from satgan.train.clock import Clock
 from satgan.train.cost import Meter
-from satgan.train.device import LaneRunner, decide, free_memory, training_device
+from satgan.train.device import LaneRunner, decide, free_memory, training_device, usable_cores
 from satgan.train.divergence import NotFinite, Rollback, roll_back, wrong_numbers, wrong_tensors
 from satgan.train.feed import Feed
 from satgan.train.film import Film, grid_name
@@ -89,6 +90,7 @@ class _Run:
         self.score: float | None = None
         self.meter: Meter | None = None
         """Worker 0's."""
+        self.checkup = Checkup(config)
 
     def _recover(self, is_rollback: bool) -> list[Corrupt]:
         """Worker 0 clears the way before anybody looks."""
@@ -153,6 +155,7 @@ class _Run:
                     self._check(step + 1, wrong_tensors(self.pair), journal)
                     keeper.keep(step + 1, numbers, journal)
                     self.score = keeper.score
+                    self._examine(step + 1, journal)
                     self._show(step + 1, numbers, clock, at_checkpoint=True)
                 if stopping:
                     self._stop(step + 1, stopping, journal, keeper)
@@ -162,7 +165,7 @@ class _Run:
             return self._end(journal, clock, stream)
 
     def _journal(self) -> Journal:
-        return Journal(self.folder, self.start_step, self.troubles, self.watch.check)
+        return Journal(self.folder, self.start_step, self.troubles, self.watch.check, self.checkup)
 
     def _keeper(self, journal: Journal | None, stack: ExitStack) -> Keeper:
         """What keeps and judges the checkpoints; a checkpoint that is resumed from unjudged is judged first."""
@@ -185,18 +188,22 @@ class _Run:
     def _step(self, batch: Batch, journal: Journal | None, clock: "Clock", stream: TileStream) -> dict[str, float]:
         """One step, with what is due after it."""
         step = batch.step
+        is_logged = (step + 1) % self.train.log_steps == 0
         self.pair.each(lambda lane: self._begin(lane, batch))
         if journal and step == self.start_step == 0:
             journal.event(0, "inputs", **self.film.show_inputs(self.pair.lanes[0].reals))
+        if is_logged:
+            self.pair.observe()
         numbers = train_step(self.pair)
         clock.tick(step + 1)
         self.path_a_steps += numbers["path_a"]
         if (step + 1) % self.train.film_steps == 0 and self.first:
             self.film.add(self.pair.lanes[0].fakes[0])
-        if (step + 1) % self.train.log_steps == 0:
+        if is_logged:
             numbers |= self.pair.evaluate()
         self._check(step + 1, wrong_numbers(numbers), journal)
-        if (step + 1) % self.train.log_steps == 0:
+        if is_logged:
+            numbers |= self.pair.observed()
             timing = clock.timing(stream.waited_seconds) | self._cost()
             if journal:
                 journal.numbers(step + 1, numbers, timing)
@@ -204,6 +211,11 @@ class _Run:
         if (step + 1) % min(self.train.log_steps, 10) == 0:
             self._show(step + 1, numbers, clock)
         return numbers
+
+    def _examine(self, step: int, journal: Journal | None) -> None:
+        """Worker 0 asks the doctor, and tells what is new."""
+        for finding in journal.examine(step) if journal else ():
+            self.watch.say(f"doctor: {finding.text()}")
 
     def _check(self, step: int, wrong: str, journal: Journal | None) -> None:
         """Ends the attempt where something is not finite; all workers find the same.
@@ -265,7 +277,10 @@ class _Run:
         forked = self.origin.forked_from
         if forked and forked["step"] == self.start_step and not journal.events("fork"):
             journal.event(self.start_step, "fork", parent=forked["run"], parent_step=forked["step"])
-        about = {"workers": ranks.world_size(), "device": str(self.device), "cache": self.feed.cache.kind}
+        about = {
+            "workers": ranks.world_size(), "device": str(self.device), "cache": self.feed.cache.kind,
+            "cores": usable_cores(), "tiles": self.feed.tile_set.manifest.tile_count,
+        }  # fmt: skip
         told = {entry["time"] for entry in journal.events("restart")}
         for restart in self.watch.restarts:
             if restart["time"] not in told:
@@ -279,8 +294,11 @@ class _Run:
             share = self.path_a_steps / (step - self.start_step)
             real, fake, fooling = (numbers[f"{name}_loss_before"] for name in ("real", "fake", "generator"))
             speed, left = clock.tiles_per_second(), clock.seconds_left()
-            figures = step, self.train.steps, real, fake, fooling, share, speed, left, at_checkpoint
-            self.watch.progress(Progress(*figures, self.score, self._cost().get("dollars")))
+            told = Progress(
+                step, self.train.steps, real, fake, fooling, share, speed, left, at_checkpoint, self.score,
+                self._cost().get("dollars"), self.checkup.summary(),
+            )  # fmt: skip
+            self.watch.progress(told)
 
     def _end(self, journal: Journal | None, clock: "Clock", stream: TileStream) -> Outcome | None:
         if journal is None:

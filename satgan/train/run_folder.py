@@ -97,18 +97,24 @@ def write_config(folder: RunFolder, config: Config, origin: Origin) -> None:
 
 def read_config(folder: RunFolder) -> tuple[Config, Origin] | None:
     """The config that the run was started with, and its tile set and parent; None where there is no run yet."""
-    if not folder.store.exists(CONFIG_NAME):
-        return None
-    place = folder.place(CONFIG_NAME)
+    return config_in(folder.store)[:2] if folder.store.exists(CONFIG_NAME) else None
+
+
+def config_in(run: Store) -> tuple[Config, Origin, dict[str, str]]:
+    """What the config.yaml of a run says: the config, where the numbers come from, and versions.
+
+    Raises:
+        CheckpointError: it is not a run's config.
+    """
     try:
-        tree = yaml.safe_load(folder.store.read(CONFIG_NAME))
+        tree = yaml.safe_load(run.read(CONFIG_NAME))
         about = tree.pop("about")
         origin = Origin(str(about["tile_set"]), forked_from=about.get("forked_from"))
-        return load_config(tree["gan"]["preset"], tree), origin
+        return load_config(tree["gan"]["preset"], tree), origin, about.get("versions", {})
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ConfigError) as error:
         why = error.found if isinstance(error, ConfigError) else "it lacks what satgan writes there"
-        remedy = "restore the file, or start under another --name"
-        raise CheckpointError(f"{place} is not a run's config: {why}", remedy) from None
+        found = f"{run.url.rstrip('/')}/{CONFIG_NAME} is not a run's config: {why}"
+        raise CheckpointError(found, "restore the file, or start under another --name") from None
 
 
 def check_same_run(folder: RunFolder, config: Config, tile_set_digest: str) -> Config | None:

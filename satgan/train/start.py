@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from satgan.config import Config
-from satgan.errors import CheckpointError, TilesError
-from satgan.gan.describe import describe
+from satgan.errors import CheckpointError, RunLost, SatganError, StoreError, TilesError
+from satgan.gan.describe import checkpoint_bytes, describe
 from satgan.tiles.demo import demo_tile_set
 from satgan.tiles.digits import digits_tile_set
 from satgan.tiles.images import open_or_pack
@@ -18,10 +18,11 @@ from satgan.train.cost import check_budget
 from satgan.train.fork import fork
 from satgan.train.lease import Lease
 from satgan.train.loop import train_loop
+from satgan.train.observed import observe_end
 from satgan.train.outcome import Outcome, finished_outcome, is_finished
 from satgan.train.progress import Progress
 from satgan.train.recovery import newest_whole
-from satgan.train.run_folder import CONFIG_NAME, RunFolder, check_same_run
+from satgan.train.run_folder import CONFIG_NAME, PATIENCE, RunFolder, check_same_run
 from satgan.train.stop import StopSignals
 from satgan.train.watch import Watch, say_on_stderr
 
@@ -99,7 +100,7 @@ def hold(config: Config, say: Callable[[str], None] = say_on_stderr) -> Lease:
 def start(
     config: Config, lease: Lease, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr
 ) -> Outcome:
-    """Trains: in this process with `workers` 0, else under Ray Train.
+    """Trains: in this process with `workers` 0, else under Ray Train; and notes what came of it in the store's log.
 
     Args:
         config: as `prepare` gave it.
@@ -111,6 +112,17 @@ def start(
         Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
         RunLost: another process has taken it over.
     """
+    try:
+        outcome = _train(config, lease, show, say)
+    except SatganError as error:
+        if not isinstance(error, RunLost | StoreError):  # the run is another's, or the store does not answer
+            _observe(config, error, say)
+        raise
+    _observe(config, None, say)
+    return outcome
+
+
+def _train(config: Config, lease: Lease, show: Callable[[Progress], None], say: Callable[[str], None]) -> Outcome:
     if config.train.workers:
         from satgan.train.ray_job import launch
 
@@ -127,6 +139,12 @@ def start(
     return outcome
 
 
+def _observe(config: Config, error: SatganError | None, say: Callable[[str], None]) -> None:
+    store = open_store(config.train.store, patience=PATIENCE)
+    if failure := observe_end(store, config.train.name, error):
+        say(f"no entry in the observation log: {failure}\n  what to do: satgan log add {config.train.name}")
+
+
 def finished(config: Config) -> Outcome | None:
     """The outcome of a run that is complete already; None where something is left to do."""
     folder = RunFolder(config.train.store, config.train.name)
@@ -140,15 +158,13 @@ def needs(config: Config) -> dict[str, Any]:
     """What a run will need (S02): parameters, FLOPs, memory, disk."""
     described = describe(config)
     tiles = config.train.steps * config.train.lanes * config.train.lane_batch
-    memory = described["memory_bytes"]
-    checkpoint = memory["weights"] + memory["Adam moments"] + memory["history"] * config.train.lanes
     return {
         "generator_parameters": described["generator"]["parameters"],
         "discriminator_parameters": described["discriminator"]["parameters"],
         "tiles": tiles,
         "flops": described["step_flops_per_tile"] * tiles,
-        "memory_bytes_per_lane": memory["total"],
-        "checkpoint_bytes": checkpoint,
+        "memory_bytes_per_lane": described["memory_bytes"]["total"],
+        "checkpoint_bytes": checkpoint_bytes(config),
         "notes": described["notes"],
     }
 

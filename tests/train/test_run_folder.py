@@ -33,7 +33,7 @@ def test_a_run_leaves_what_the_readme_says(make_config: MakeConfig, tile_set: st
     assert np.asarray(Image.open(outcome.film)).shape == (3 * 18, 2 * 17 + 1, 3)
     entries = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
     assert [entry["event"] for entry in entries if "event" in entry] == [
-        "start", "inputs", "checkpoint", "checkpoint", "checkpoint", "end",
+        "start", "inputs", "checkpoint", "finding", "checkpoint", "checkpoint", "end",
     ]  # fmt: skip
     assert [entry["step"] for entry in entries if "numbers" in entry] == [2, 4, 6, 8, 10, 12]
     assert any((folder / "tensorboard").iterdir())

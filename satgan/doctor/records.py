@@ -1,0 +1,99 @@
+"""What the rules look at: plain values about a config, a tile set or a run. Whoever reads files makes these."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from satgan.config import Config
+from satgan.gan.describe import step_flops
+
+FLOPS_PER_CORE = {"bfloat16": 0.22e12, "float32": 0.11e12}
+"""Of the whole recipe on a CPU core with AMX, as BENCHMARKS.md has it for `dcgan` and `article` [FLOP/s]."""
+
+Event = Mapping[str, Any]
+
+
+class Machine(NamedTuple):
+    """What computes.
+
+    device        cpu or cuda
+    cores         that training may use (S28)
+    memory_bytes  of the machine, or of one GPU
+    precision     of convolutions, as decided there
+    """
+
+    device: Literal["cpu", "cuda"]
+    cores: int
+    memory_bytes: int
+    precision: str
+
+
+class ConfigRecord(NamedTuple):
+    """A config, the machine that it is meant for, and whether the store's log has a run on digits (None: no log)."""
+
+    config: Config
+    machine: Machine
+    digits_in_log: bool | None = None
+
+    @property
+    def batch(self) -> int:
+        """Tiles of the global batch."""
+        return self.config.train.lanes * self.config.train.lane_batch
+
+    @property
+    def cpu_hours(self) -> float | None:
+        """How long the run would take on this machine's cores, roughly; None on a GPU."""
+        if self.machine.device != "cpu":
+            return None
+        flops = float(step_flops(self.config)) * self.batch * self.config.train.steps
+        return flops / (self.machine.cores * FLOPS_PER_CORE[self.machine.precision]) / 3600
+
+
+class TilesRecord(NamedTuple):
+    """A tile set, or a folder of tiles.
+
+    tiles    how many there are
+    reasons  how many of them an inspection would reject, by reason (satgan/tiles/inspect.py)
+    lowest   byte below which 0.5 % of the pixels of some tiles lie
+    highest  byte above which 0.5 % of them lie
+    """
+
+    url: str
+    tiles: int
+    reasons: Mapping[str, int]
+    lowest: float
+    highest: float
+
+
+class Entry(NamedTuple):
+    """A log step of a run: `numbers` follow from config and seed, `timing` from the machine."""
+
+    step: int
+    numbers: Mapping[str, float]
+    timing: Mapping[str, float]
+
+
+class Twin(NamedTuple):
+    """Another run of the same config, seed, tiles and versions whose numbers differ, and the first step at which."""
+
+    name: str
+    step: int
+
+
+class RunRecord(NamedTuple):
+    """A run while it goes on, or afterwards; None where nobody has looked.
+
+    entries      log steps, ascending; of a long run the first and the last ones
+    events       what the journal notes beside them, in order
+    pictures     files under film/
+    checkpoints  whole ones that lie there
+    logged       whether the observation log has an entry of it; None as long as it goes on
+    twin         see `Twin`
+    """
+
+    config: Config
+    entries: Sequence[Entry]
+    events: Sequence[Event] = ()
+    pictures: int | None = None
+    checkpoints: int | None = None
+    logged: bool | None = None
+    twin: Twin | None = None

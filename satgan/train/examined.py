@@ -1,0 +1,127 @@
+"""A run that lies in a store, as the doctor looks at it: its journal, its files, and its twins beside it."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from satgan.config import Config
+from satgan.doctor.records import ConfigRecord, Entry, Machine, RunRecord, Twin
+from satgan.errors import SatganError
+from satgan.tiles.store import Store, open_store
+from satgan.train.device import this_machine
+from satgan.train.journal import JOURNAL_NAME, entries_in
+from satgan.train.observations import read_log
+from satgan.train.observations import runs as logged_runs
+from satgan.train.origin import Origin
+from satgan.train.retention import look
+from satgan.train.run_folder import config_in
+from satgan.train.runs import is_running, runs_in
+
+
+class Told(NamedTuple):
+    """What a run's folder tells.
+
+    name      of the run
+    config    that it was started with
+    origin    tile set, and the parent of a fork
+    versions  of what computed it
+    entries   its log steps
+    events    what its journal notes beside them
+    """
+
+    name: str
+    config: Config
+    origin: Origin
+    versions: dict[str, str]
+    entries: list[Entry]
+    events: list[dict[str, Any]]
+
+
+def told_by(run: Store) -> Told:
+    """Reads a run's config and journal.
+
+    Raises:
+        CheckpointError: its config is none.
+        StoreError: it cannot be read.
+    """
+    config, origin, versions = config_in(run)
+    raw = run.read(JOURNAL_NAME) if run.exists(JOURNAL_NAME) else b""
+    entries, events = [], []
+    for line in entries_in(raw):
+        if "numbers" in line:
+            entries.append(Entry(line["step"], line["numbers"], line.get("timing", {})))
+        elif "event" in line:
+            events.append(line)
+    return Told(run.url.rstrip("/").rsplit("/", 1)[-1], config, origin, versions, entries, events)
+
+
+def examine_run(url: str) -> tuple[ConfigRecord, RunRecord]:
+    """A run's config on the machine that computed it, and its record.
+
+    Raises:
+        InputError: there is no run.
+        CheckpointError, StoreError: it cannot be read.
+    """
+    (run,) = runs_in(url)
+    told = told_by(run)
+    pictures = len(run.list("film/"))
+    logged = None if is_running(run) else any(entry["run"] == told.name for entry in logged_runs(read_log(above(run))))
+    record = RunRecord(
+        told.config, told.entries, told.events, pictures, len(look(run).whole), logged, _twin(run, told)
+    )  # fmt: skip
+    return ConfigRecord(told.config, _machine(told)), record
+
+
+def above(run: Store) -> Store:
+    """The store that a run lies in."""
+    store, slash, _ = run.url.rstrip("/").rpartition("/")
+    return open_store(store if slash else ".")
+
+
+def digits_in(store: Store) -> bool | None:
+    """Whether a store's log has a run on digits (G05); None where there is no log."""
+    known = logged_runs(read_log(store))
+    return any(entry["config"]["gan.preset"] == "digits" for entry in known) if known else None
+
+
+def first_difference(one: list[Entry], other: list[Entry]) -> int | None:
+    """The first step at which two runs' numbers differ, of those that both have logged; None where none does."""
+    numbers = {entry.step: entry.numbers for entry in other}
+    for entry in one:
+        beside = numbers.get(entry.step)
+        if beside is not None and any(beside.get(name, value) != value for name, value in entry.numbers.items()):
+            return entry.step
+    return None
+
+
+def _machine(told: Told) -> Machine:
+    """Of the run's last start, where its journal has it; memory is this machine's."""
+    here = this_machine(told.config)
+    starts = [event for event in told.events if event["event"] in ("start", "resume") and "cores" in event]
+    if not starts:
+        return here
+    cores = starts[-1]["cores"]
+    return here._replace(device="cuda" if starts[-1]["device"].startswith("cuda") else "cpu", cores=cores)
+
+
+def _twin(run: Store, told: Told) -> Twin | None:
+    """A run beside this one, of the same numbers, tiles, versions and device, that came out differently."""
+    for other in _beside(run, told.name):
+        same = other.config.digest() == told.config.digest() and other.origin == told.origin
+        if same and other.versions == told.versions and _devices(other) == _devices(told):
+            step = first_difference(told.entries, other.entries)
+            if step is not None:
+                return Twin(other.name, step)
+    return None
+
+
+def _devices(told: Told) -> set[str]:
+    return {event["device"] for event in told.events if "device" in event}
+
+
+def _beside(run: Store, name: str) -> Iterator[Told]:
+    for other in runs_in(above(run).url):
+        if other.url.rstrip("/").rsplit("/", 1)[-1] != name and not is_running(other):
+            try:
+                yield told_by(other)
+            except SatganError:  # another version's, or somebody removes it
+                continue

@@ -1,0 +1,164 @@
+"""What a run's entry in the observation log says: what changed against the run before it, and what came out."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from satgan.errors import Diverged, InputError, SatganError, Stopped
+from satgan.tiles.store import Store
+from satgan.train.examined import Told, told_by
+from satgan.train.observations import Entry, append, runs
+from satgan.train.run_folder import CONFIG_NAME
+
+LOSSES = ("real_loss", "fake_loss", "generator_loss", "generator_regularizer", "discriminator_regularizer")
+UNSAID = ("train.name", "train.store", "tiles.source")
+"""Options that differ between any two runs and say nothing."""
+
+
+def observe_run(store: Store, name: str, error: BaseException | None = None) -> Entry:
+    """Appends a run's entry.
+
+    Args:
+        store: of the runs.
+        name: of the run.
+        error: what ended it; None where it came to its end.
+
+    Raises:
+        InputError: there is no such run, or it has not begun.
+        SatganError: it cannot be read, or the store does not take the entry.
+    """
+    told = told_by(store.child(name))
+    if not told.entries and error is None:
+        raise InputError(f"{name} has no log step yet: there is nothing to observe", "let it train for a while")
+    return append(store, lambda known: entry_of(told, runs(known), outcome(told, error)))
+
+
+def outcome(told: Told, error: BaseException | None) -> str:
+    """How a run ended: finished, stopped, diverged, failed; broken off where nothing tells."""
+    if isinstance(error, Stopped):
+        return "stopped"
+    if isinstance(error, Diverged):
+        return "diverged"
+    if error is not None:
+        return f"failed: {error.found if isinstance(error, SatganError) else type(error).__name__}"
+    last = next((event["event"] for event in reversed(told.events) if event["event"] in OUTCOMES), "")
+    return OUTCOMES.get(last, "broken off")
+
+
+OUTCOMES = {"end": "finished", "stop": "stopped", "diverged": "diverged", "failed": "failed"}
+
+
+def entry_of(told: Told, earlier: Sequence[Entry], how: str) -> Entry:
+    """The entry, but for its id and time.
+
+    Args:
+        told: the run.
+        earlier: entries of runs, newest first.
+        how: outcome.
+    """
+    tree = told.config.model_dump(mode="json")
+    config = {f"{group}.{field}": value for group, fields in tree.items() for field, value in fields.items()}
+    starts = [event for event in told.events if event["event"] in ("start", "resume")]
+    machine = (
+        {name: starts[-1][name] for name in ("device", "workers", "cores") if name in starts[-1]} if starts else {}
+    )
+    identity = {"digest": told.config.digest(), "tile_set": told.origin.tile_set}
+    about = {"versions": told.versions, "machine": machine, **identity}
+    parent = _parent(told, earlier)
+    return {
+        "kind": "run",
+        "run": told.name,
+        "outcome": how,
+        "step": told.entries[-1].step if told.entries else 0,
+        "steps": told.config.train.steps,
+        "parent": parent["run"] if parent else None,
+        "changes": changes(parent, config, about) if parent else {},
+        **about,
+        "losses": _losses(told),
+        "scores": _scores(told),
+        "path_a_share": _mean([entry.numbers["path_a"] for entry in told.entries]),
+        "seconds": _seconds(told),
+        "resumed": sum(event["event"] == "resume" for event in told.events),
+        "restarted": sum(event["event"] == "restart" for event in told.events),
+        "findings": _findings(told),
+        "config": config,
+    }
+
+
+def changes(parent: Mapping[str, Any], config: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What differs from the parent's entry: [before, now] by option, or by what else numbers depend on."""
+    before: dict[str, Any] = {**parent["config"], "tile_set": parent["tile_set"]}
+    now: dict[str, Any] = {**config, "tile_set": about["tile_set"]}
+    for group in ("versions", "machine"):
+        before |= {f"{group}.{name}": value for name, value in parent[group].items()}
+        now |= {f"{group}.{name}": value for name, value in about[group].items()}
+    names = [name for name in dict.fromkeys((*before, *now)) if name not in UNSAID]
+    return {name: [before.get(name), now.get(name)] for name in names if before.get(name) != now.get(name)}
+
+
+def _parent(told: Told, earlier: Sequence[Entry]) -> Entry | None:
+    """The entry of the run that this one was forked from, else of the one before it in the log."""
+    others = [entry for entry in earlier if entry["run"] != told.name]
+    if told.origin.forked_from:
+        name = str(told.origin.forked_from["run"]).rstrip("/").rsplit("/", 1)[-1]
+        others = [entry for entry in others if entry["run"] == name] or others
+    return others[0] if others else None
+
+
+def _losses(told: Told) -> dict[str, list[float]]:
+    """[first, last] by part; those of regularizers are told after the updates."""
+    found = {}
+    for loss in LOSSES:
+        name = f"{loss}_after" if loss.endswith("regularizer") else f"{loss}_before"
+        values = [entry.numbers[name] for entry in told.entries if name in entry.numbers]
+        if values:
+            found[loss] = [values[0], values[-1]]
+    return found
+
+
+def _scores(told: Told) -> dict[str, Any]:
+    """The best judgement and the last one's scores with their floors; empty where nothing was judged."""
+    judged = [event for event in told.events if event["event"] == "judged"]
+    if not judged:
+        return {}
+    best = min(judged, key=lambda event: event["score"])
+    parts = {name: [part["value"], part["floor"]] for name, part in judged[-1]["scores"].items()}
+    return {
+        "best": best["score"], "best_step": best["step"], "last": judged[-1]["score"], "tiles": judged[-1]["tiles"],
+        "parts": parts,
+    }  # fmt: skip
+
+
+def _seconds(told: Told) -> float:
+    """Of all attempts: the journal's seconds begin anew with each."""
+    seconds = [entry.timing.get("seconds", 0.0) for entry in told.entries]
+    ends = [one for one, other in pairwise(seconds) if other < one]
+    return sum(ends) + (seconds[-1] if seconds else 0.0)
+
+
+def _findings(told: Told) -> list[dict[str, Any]]:
+    """What the doctor found while it went on, and after which step it was over."""
+    found: list[dict[str, Any]] = []
+    for event in told.events:
+        if event["event"] == "finding":
+            about = {name: event[name] for name in ("rule", "level", "since_step", "figure", "threshold")}
+            found.append(about | {"over_step": None})
+        elif event["event"] == "finding_over":
+            for one in found:
+                if one["rule"] == event["rule"] and one["over_step"] is None:
+                    one["over_step"] = event["step"]
+    return found
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def observe_end(store: Store, name: str, error: BaseException | None) -> str:
+    """`observe_run` where the run itself has ended, well or not: returns why there is no entry, where there is none."""
+    try:
+        if store.exists(f"{name}/{CONFIG_NAME}"):  # else it never began
+            observe_run(store, name, error)
+    except SatganError as failure:
+        return failure.found
+    return ""
