@@ -192,13 +192,13 @@ def _judge(words: Sequence[str]) -> None:
     judge(words)
 
 
-def _runs(name: str) -> Callable[[Sequence[str]], None]:
-    """A verb of `satgan.runs_verbs`, imported when it is called."""
+def _of(module: str, name: str) -> Callable[[Sequence[str]], None]:
+    """A verb of `satgan.{module}`, imported when it is called."""
 
     def run(words: Sequence[str]) -> None:
-        import satgan.runs_verbs as verbs
+        from importlib import import_module
 
-        getattr(verbs, name)(words)
+        getattr(import_module(f"satgan.{module}"), name)(words)
 
     return run
 
@@ -223,9 +223,15 @@ TILES_VERBS = {
 VERBS = {
     "describe": Verb("layers, parameters, FLOPs and memory of a preset's networks", _describe),
     "train": Verb("train, or resume; without --tiles on embedded NASA Blue Marble imagery", _train),
-    "runs": Verb("list the runs of a store: state, step, best score, age, size", _runs("runs")),
+    "runs": Verb("list the runs of a store: state, step, best score, age, size", _of("runs_verbs", "runs")),
     "prune": Verb(
-        "show, then remove, checkpoints that are neither newest nor best, unfinished or corrupt", _runs("prune")
+        "show, then remove, checkpoints that are neither newest nor best, unfinished or corrupt",
+        _of("runs_verbs", "prune"),
+    ),
+    "sweep": Verb("try settings from several seeds with Ray Tune, and say which pay", _of("sweep_verbs", "sweep")),
+    "best": Verb("rank the settings of a sweep: mean and spread over the seeds", _of("sweep_verbs", "best")),
+    "pull": Verb(
+        "fetch a checkpoint, verified: the generator for sampling, or all for resuming", _of("sweep_verbs", "pull")
     ),
     "sample": Verb("draw new tiles from a checkpoint", _sample),
     "judge": Verb("score tiles or a checkpoint against real tiles", _judge),

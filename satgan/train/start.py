@@ -7,6 +7,7 @@ from typing import Any
 from satgan.config import Config
 from satgan.errors import CheckpointError, TilesError
 from satgan.gan.describe import describe
+from satgan.judge.judgement import Judgement
 from satgan.tiles.demo import demo_tile_set
 from satgan.tiles.digits import digits_tile_set
 from satgan.tiles.images import open_or_pack
@@ -93,8 +94,9 @@ def hold(config: Config, say: Callable[[str], None] = say_on_stderr) -> Lease:
 
 
 def start(
-    config: Config, lease: Lease, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr
-) -> Outcome:
+    config: Config, lease: Lease, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr,
+    judged: Callable[[int, Judgement], None] = lambda step, judgement: None,
+) -> Outcome:  # fmt: skip
     """Trains: in this process with `workers` 0, else under Ray Train.
 
     Args:
@@ -102,6 +104,7 @@ def start(
         lease: of the run, held.
         show: called with the newest progress.
         say: called with lines for the user about what went wrong and did not end the run.
+        judged: called with the judgements of checkpoints; see `Watch`.
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
@@ -110,14 +113,14 @@ def start(
     if config.train.workers:
         from satgan.train.ray_job import launch
 
-        return launch(config, show, say, lease.seconds_left)
+        return launch(config, show, say, lease.seconds_left, judged)
     with StopSignals() as signals:
 
         def stop() -> bool:
             lease.check()
             return signals.wished
 
-        watch = Watch(show, checkpoint=lambda *told: None, stop=stop, say=say, check=lease.check_writing)
+        watch = Watch(show, checkpoint=lambda *told: None, stop=stop, say=say, check=lease.check_writing, judged=judged)
         outcome = train_loop(config, watch)
     assert outcome is not None
     return outcome
