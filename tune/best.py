@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from satgan.errors import InputError, nearest
+from satgan.errors import InputError, SatganError, nearest
 from tune.table import Found, Row
 from tune.trials import shown
 
@@ -75,7 +75,8 @@ def standings(found: Found, by: str = "score") -> list[Standing]:
         by: `score`, or the name of one of the judge's scores, which is then taken as ratio.
 
     Raises:
-        InputError: there are no trials, none has a score, or there is no such score.
+        InputError: no trial has begun, or there is no such score.
+        SatganError: none has a score.
     """
     _check_scored(found, by)
     groups: dict[str, list[Row]] = {}
@@ -150,7 +151,7 @@ def _check_scored(found: Found, by: str) -> None:
     counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     whys = "\n".join(f"  {row.trial}: {row.why or 'no checkpoint was judged yet'}" for row in found.rows)
     remedy = "see the journals of these runs; lower rates where they diverged; --resume goes on with what is not done"
-    raise InputError(f"no trial of {found.url} has a score ({counted}):\n{whys}", remedy)
+    raise SatganError(f"no trial of {found.url} has a score ({counted}):\n{whys}", remedy)
 
 
 def _standing(rows: list[Row], by: str) -> Standing:

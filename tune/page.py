@@ -31,7 +31,7 @@ def sweep_page(found: Found) -> str:
     """The page.
 
     Raises:
-        InputError: no trial has a score.
+        InputError, SatganError: no trial has a score.
     """
     ranked, noise = standings(found), seed_noise(found)
     name = found.url.rstrip("/").rsplit("/", 1)[-1]

@@ -4,7 +4,6 @@ Member 3's runs are `member-03-turn-0-s1234`, `…-turn-1-…`, each forked from
 is on record with its config and its parent.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,9 +13,8 @@ from satgan.tiles.store import open_store
 from satgan.train.origin import Origin
 from satgan.train.run_folder import CONFIG_NAME, RunFolder, read_config
 from tune.plan import Plan
+from tune.table import MEMBER
 from tune.trials import Trial, values_of
-
-PATTERN = re.compile(rf"member-(\d+)-turn-(\d+)-s\d+/{CONFIG_NAME}")
 
 
 class Pointer(NamedTuple):
@@ -26,8 +24,10 @@ class Pointer(NamedTuple):
     step: int
 
 
-def member_run(plan: Plan, given: Mapping[str, Any], member: int, pointer: Pointer | None) -> tuple[Trial, str | None]:
-    """The run that a member goes on with, and the one that it is forked from, if it begins now.
+def member_run(
+    plan: Plan, given: Mapping[str, Any], member: int, pointer: Pointer | None
+) -> tuple[Trial, Pointer | None]:
+    """The run that a member goes on with, and what it is forked from, if it begins now.
 
     Args:
         plan: the sweep's.
@@ -43,7 +43,7 @@ def member_run(plan: Plan, given: Mapping[str, Any], member: int, pointer: Point
     values = plan.trial(given, seed).values
     if pointer is None:
         return plan.base.run(values, seed, own), None
-    return plan.base.run(values, seed, run_name(member, turn + 1, seed)), pointer.run
+    return plan.base.run(values, seed, run_name(member, turn + 1, seed)), pointer
 
 
 def run_name(member: int, turn: int, seed: int) -> str:
@@ -57,7 +57,8 @@ def newest_turn(plan: Plan, member: int) -> int:
         keys = [key for key, _ in open_store(plan.trials_url).list("member-")]
     except StoreMissing:  # a folder that is not there yet
         return -1
-    found = [match for key in keys if (match := PATTERN.fullmatch(key))]
+    names = [key.removesuffix(f"/{CONFIG_NAME}") for key in keys if key.endswith(f"/{CONFIG_NAME}")]
+    found = [match for name in names if (match := MEMBER.fullmatch(name))]
     return max((int(match[2]) for match in found if int(match[1]) == member), default=-1)
 
 
@@ -72,4 +73,4 @@ def recorded(plan: Plan, name: str) -> tuple[Config, Origin] | None:
 
 def _is_fork_at(origin: Origin, pointer: Pointer) -> bool:
     parent = origin.forked_from
-    return bool(parent) and (parent["run"].rsplit("/", 1)[-1], parent["step"]) == pointer
+    return parent is not None and (parent["run"].rsplit("/", 1)[-1], parent["step"]) == pointer

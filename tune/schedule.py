@@ -15,7 +15,7 @@ from ray.tune.search.repeater import Repeater
 from satgan.errors import InputError
 from satgan.tiles.store import open_store
 from tune.plan import EARLY_STOP_NAME, Plan
-from tune.space import Parameter
+from tune.space import DIGITS, Parameter
 from tune.table import Row
 
 REDUCTION = 3
@@ -40,11 +40,11 @@ class Told:
         return decision
 
 
-class _Asha(Told, ASHAScheduler):  # type: ignore[misc]
+class _Asha(Told, ASHAScheduler):
     pass
 
 
-class _Median(Told, MedianStoppingRule):  # type: ignore[misc]
+class _Median(Told, MedianStoppingRule):
     pass
 
 
@@ -57,7 +57,7 @@ def scheduler_of(plan: Plan) -> Any:
         # Ray Tune draws from these.
         random.seed(plan.seed)
         np.random.seed(plan.seed % 2**32)
-        changed = {"given": {one.option: _domain(one) for one in plan.space.parameters}}
+        changed: dict[str, Any] = {"given": {one.option: _domain(one) for one in plan.space.parameters}}
         return PopulationBasedTraining(
             **common, perturbation_interval=every, hyperparam_mutations=changed, synch=True, log_config=False,
             custom_explore_fn=lambda config: _within(config, plan.space.parameters),
@@ -135,9 +135,10 @@ def coordinates(plan: Plan, values: dict[str, Any]) -> dict[str, float] | None:
             point[one.option] = numbers.index(value)
         else:
             number = value / base[one.option] if one.times_base else value
-            if not one.numbers[0] <= number <= one.numbers[1]:
+            inside = min(max(number, one.numbers[0]), one.numbers[1])
+            if not math.isclose(number, inside, rel_tol=10.0 ** (1 - DIGITS)):  # values are rounded
                 return None
-            point[one.option] = float(number)
+            point[one.option] = float(inside)
     return point
 
 

@@ -37,7 +37,6 @@ from tune.trials import Given, Trial, settings, trial_name, trials, values_of
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the trials' own journals have it all
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",  # a trial that is stopped is given so long to end what it writes
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
@@ -93,7 +92,7 @@ def sweep(plan: Plan, resume: bool, most_at_once: int | None, say: Callable[[str
 def _waves(plan: Plan, known: list[Trial], rows: list[Row]) -> list[Wave]:
     """What is left to do, in order."""
     if plan.space.search == "pbt":
-        return [_members(plan)]
+        return _members(plan, {row.trial for row in rows if row.state in DONE})
     done = {row.trial for row in rows if row.state in DONE}
     left = 0
     if plan.space.search == "tpe":
@@ -113,17 +112,20 @@ def _again(plan: Plan, values: dict[str, Any], seed: int) -> Trial:
     return plan.base.run(values, seed, trial_name(values, seed))
 
 
-def _members(plan: Plan) -> Wave:
-    """The population as it was left, or as it is drawn."""
-    begun: list[dict[str, Any]] = []
-    drawn = settings(plan.space, plan.seed)[1:]
-    for member, given in enumerate(drawn):
+def _members(plan: Plan, done: set[str]) -> list[Wave]:
+    """The population as it was left, or as it is drawn; the base setting is a member where it lies in the space."""
+    chosen = settings(plan.space, plan.seed)
+    inside = coordinates(plan, plan.trial({}, plan.seeds[0]).values) is not None
+    begun, names = [], set()
+    for member, given in enumerate(chosen[: plan.space.trials] if inside else chosen[1:]):
         turn, seed = newest_turn(plan, member), plan.seeds[member % len(plan.seeds)]
-        before = recorded(plan, run_name(member, turn, seed)) if turn >= 0 else None
+        names.add(name := run_name(member, max(turn, 0), seed))
+        before = recorded(plan, name) if turn >= 0 else None
         values = values_of(before[0], plan.space.options) if before else plan.trial(given, seed).values
         point = coordinates(plan, values)
-        begun.append(point if point is not None else {one.option: 0 for one in plan.space.parameters})
-    return Wave({"given": tune.grid_search(begun)}, len(begun))
+        assert point is not None, f"{name} has left the space"
+        begun.append(point)
+    return [] if names <= done else [Wave({"given": tune.grid_search(begun)}, len(begun))]
 
 
 def _run(plan: Plan, waves: list[Wave], most_at_once: int | None, say: Callable[[str], None]) -> None:

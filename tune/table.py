@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -19,12 +20,14 @@ DONE = ("complete", "stopped early", "diverged")
 """States of trials that have nothing left to do."""
 
 ATTEMPTS = ("start", "resume")
+MEMBER = re.compile(r"member-(\d+)-turn-(\d+)-s\d+")
+"""Name of a population's run: whose it is, and how often that member took another's place before."""
 
 
 class Row(NamedTuple):
     """A trial at a glance.
 
-    state    as `satgan runs` tells it, or: diverged, stopped early, missing
+    state    as `satgan runs` tells it, or: diverged, stopped early, replaced (in a population), missing
     values   of the varied options
     score    of its best judged checkpoint, the one after `best_step`; None where none has a finite score
     scores   of that checkpoint, by name: value, floor and ratio
@@ -92,11 +95,21 @@ def sweep_in(url: str) -> Found:
         store = store.child(names[0])
     record = read_record(store)
     options = [str(option) for option in record["settings"]["options"]]
-    rows = [row_of(run, options) for run in trials_in(store)]
+    rows = _replaced([row_of(run, options) for run in trials_in(store)])
     begun = {row.trial for row in rows}
     missing = [_missing(str(name), store) for name in record["trials"] if name not in begun]
     base = {option: record["settings"][option] for option in options}
     return Found(store.url, options, base, record, rows + missing)
+
+
+def _replaced(rows: list[Row]) -> list[Row]:
+    """Of a population's members only the newest run of each is its own."""
+    turns = {row.trial: match for row in rows if (match := MEMBER.fullmatch(row.trial))}
+    newest: dict[str, int] = {}
+    for match in turns.values():
+        newest[match[1]] = max(int(match[2]), newest.get(match[1], 0))
+    gone = {name for name, match in turns.items() if int(match[2]) < newest[match[1]]}
+    return [row._replace(state="replaced", why="") if row.trial in gone else row for row in rows]
 
 
 def trials_in(sweep: Store) -> list[Store]:

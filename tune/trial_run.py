@@ -28,6 +28,9 @@ WORST = 1e6
 """What searchers are told of a trial that diverged, so that they keep away from it; no table shows it."""
 
 TOLD_SECONDS = 0.5
+ENDING_SECONDS = 60
+"""A trial that is stopped is given so long to end what it writes, before its process takes the next one."""
+
 POINTER_NAME = "pointer.json"
 """In what Ray Tune takes for a checkpoint: where in the store it lies."""
 
@@ -42,6 +45,7 @@ def run_trial(config: dict[str, Any], plan: Plan, board: Any) -> None:
         board: told how far it is.
     """
     _end_with_ray()
+    os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", str(ENDING_SECONDS))
     if plan.gpus and plan.gpus < 1:  # Ray shares a GPU out, but not its memory
         import torch
 
@@ -61,8 +65,8 @@ def run_trial(config: dict[str, Any], plan: Plan, board: Any) -> None:
         board.end.remote(trial.name)
 
 
-def _trial(config: dict[str, Any], plan: Plan) -> tuple[Trial, str | None]:
-    """What to train, and the run that it is forked from, if any."""
+def _trial(config: dict[str, Any], plan: Plan) -> tuple[Trial, Pointer | None]:
+    """What to train, and what it is forked from, if anything."""
     if "trial" in config:
         values, seed = config["trial"]["values"], config["trial"]["seed"]
         return plan.base.run(values, seed, trial_name(values, seed)), None
@@ -72,7 +76,7 @@ def _trial(config: dict[str, Any], plan: Plan) -> tuple[Trial, str | None]:
     return plan.trial(given, plan.seeds[config[TRIAL_INDEX]]), None
 
 
-def train_trial(trial: Trial, reporter: "Reporter", parent: str | None = None) -> None:
+def train_trial(trial: Trial, reporter: "Reporter", parent: Pointer | None = None) -> None:
     """Trains what is left of a trial, and tells its scores: those of former attempts too, where others depend on it."""
     config = trial.config
     run = open_store(f"{config.train.store.rstrip('/')}/{trial.name}")
@@ -80,7 +84,7 @@ def train_trial(trial: Trial, reporter: "Reporter", parent: str | None = None) -
     if run.exists(EARLY_STOP_NAME):
         return
     with hold(config, reporter.say) as lease:
-        config, _ = prepare(config, reporter.say, parent)
+        config, _ = prepare(config, reporter.say, *(parent or (None, None)))
         if finished(config) is None:
             start(config, lease, reporter.show, reporter.say, reporter.judged)
     reporter.last()
@@ -100,8 +104,8 @@ class Reporter:
         board.begin.remote(trial.name, trial.values, trial.seed)
 
     def replay(self, run: Store, config: Config) -> None:
-        """Scores of a former attempt."""
-        if not self._plan.is_adaptive:
+        """Scores of a former attempt; a population compares members only as they are now."""
+        if not self._plan.is_adaptive or self._plan.space.search == "pbt":
             return
         with suppress(StoreMissing):
             for entry in events_in(run.read(JOURNAL_NAME)):

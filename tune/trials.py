@@ -52,7 +52,8 @@ class Base(NamedTuple):
     def run(self, values: Mapping[str, Any], seed: int, name: str) -> Trial:
         """The trial of that name whose options have these values. Every checkpoint is written and judged: what a sweep
         finds shall depend on no clock."""
-        last = {"train": {"name": name, "seed": seed, "checkpoint_seconds": 0}, "judge": {"wait": True}}
+        train: dict[str, Any] = {"name": name, "seed": seed, "checkpoint_seconds": 0}
+        last = {"train": train, "judge": {"wait": True}}
         return Trial(name, dict(values), seed, load_config(self.preset, *self.layers, layer(values), last))
 
 

@@ -52,7 +52,9 @@ def place(config: Config, say: Callable[[str], None]) -> tuple[Config, str]:
     return _placed(config, tile_set.store.url), tile_set.digest
 
 
-def prepare(config: Config, say: Callable[[str], None], parent: str | None = None) -> tuple[Config, int]:
+def prepare(
+    config: Config, say: Callable[[str], None], parent: str | None = None, at_step: int | None = None
+) -> tuple[Config, int]:
     """`place`, then forks, or compares with an earlier attempt.
 
     Call it while `hold` holds the run: a fork writes into it, and what is decided here must stay true.
@@ -61,6 +63,7 @@ def prepare(config: Config, say: Callable[[str], None], parent: str | None = Non
         config: the run's.
         say: told where the tiles are from.
         parent: name of the run that this one is forked from.
+        at_step: of that run's checkpoint; None: its newest.
 
     Returns:
         The complete config, and the step from which the run will go on (0: from the start).
@@ -71,7 +74,7 @@ def prepare(config: Config, say: Callable[[str], None], parent: str | None = Non
     """
     config, tile_set_digest = place(config, say)
     if parent is not None:
-        fork(config, parent, tile_set_digest, say)
+        fork(config, parent, tile_set_digest, say, at_step)
     folder = RunFolder(config.train.store, config.train.name)
     try:
         steps = complete_steps(folder.store)
