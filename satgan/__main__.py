@@ -202,12 +202,6 @@ def _sample(words: Sequence[str]) -> None:
         print(url)
 
 
-def _judge(words: Sequence[str]) -> None:
-    from satgan.judge_verb import judge
-
-    judge(words)
-
-
 def _report(words: Sequence[str]) -> None:
     parser = _parser("report", VERBS, "satgan report")
     parser.add_argument("run", metavar="RUN", help="folder or s3:// prefix of a run")
@@ -218,80 +212,48 @@ def _report(words: Sequence[str]) -> None:
     print(write_report(parsed.run))
 
 
-def _runs(name: str) -> Callable[[Sequence[str]], None]:
-    """A verb of `satgan.runs_verbs`, imported when it is called."""
+def _of(module: str, name: str) -> Callable[[Sequence[str]], None]:
+    """A verb of `satgan.{module}`, imported when it is called."""
 
     def run(words: Sequence[str]) -> None:
-        import satgan.runs_verbs as verbs
+        from importlib import import_module
 
-        getattr(verbs, name)(words)
-
-    return run
-
-
-def _jobs(name: str) -> Callable[[Sequence[str]], None]:
-    """A verb of `satgan.jobs_verbs`, imported when it is called."""
-
-    def run(words: Sequence[str]) -> None:
-        import satgan.jobs_verbs as verbs
-
-        getattr(verbs, name)(words)
-
-    return run
-
-
-def _doctor(words: Sequence[str]) -> None:
-    from satgan.doctor_verb import doctor
-
-    doctor(words)
-
-
-def _log(name: str) -> Callable[[Sequence[str]], None]:
-    """A verb of `satgan.log_verbs`, imported when it is called."""
-
-    def run(words: Sequence[str]) -> None:
-        import satgan.log_verbs as verbs
-
-        getattr(verbs, name)(words)
-
-    return run
-
-
-def _tiles(name: str) -> Callable[[Sequence[str]], None]:
-    """A verb of `satgan.tiles_verbs`, imported when it is called."""
-
-    def run(words: Sequence[str]) -> None:
-        import satgan.tiles_verbs as verbs
-
-        getattr(verbs, f"tiles_{name}")(words)
+        getattr(import_module(f"satgan.{module}"), name)(words)
 
     return run
 
 
 TILES_VERBS = {
-    "cut": Verb("cut rasters into a tile set", _tiles("cut")),
-    "pack": Verb("pack a folder of tiles, or IDX files, into a tile set", _tiles("pack")),
-    "inspect": Verb("judge the tiles of a set or folder, and draw them by reason", _tiles("inspect")),
-    "show": Verb("show what a tile set holds", _tiles("show")),
+    "cut": Verb("cut rasters into a tile set", _of("tiles_verbs", "tiles_cut")),
+    "pack": Verb("pack a folder of tiles, or IDX files, into a tile set", _of("tiles_verbs", "tiles_pack")),
+    "inspect": Verb("judge the tiles of a set or folder, and draw them by reason", _of("tiles_verbs", "tiles_inspect")),
+    "show": Verb("show what a tile set holds", _of("tiles_verbs", "tiles_show")),
 }
 VERBS = {
     "describe": Verb("layers, parameters, FLOPs and memory of a preset's networks", _describe),
     "train": Verb("train, or resume; without --tiles on embedded NASA Blue Marble imagery", _train),
-    "runs": Verb("list the runs of a store: state, step, best score, age, size", _runs("runs")),
+    "runs": Verb("list the runs of a store: state, step, best score, age, size", _of("runs_verbs", "runs")),
     "prune": Verb(
-        "show, then remove, checkpoints that are neither newest nor best, unfinished or corrupt", _runs("prune")
+        "show, then remove, checkpoints that are neither newest nor best, unfinished or corrupt",
+        _of("runs_verbs", "prune"),
     ),
-    "submit": Verb("train or sweep on a cluster: hand a job in, or follow the one that has the run", _jobs("submit")),
-    "jobs": Verb("a cluster's jobs: list, show, stop, watch", _jobs("jobs")),
+    "sweep": Verb("try settings from several seeds with Ray Tune, and say which pay", _of("sweep_verbs", "sweep")),
+    "best": Verb("rank the settings of a sweep: mean and spread over the seeds", _of("sweep_verbs", "best")),
+    "pull": Verb(
+        "fetch a checkpoint, verified: the generator for sampling, or all for resuming", _of("sweep_verbs", "pull")
+    ),
+    "submit": Verb("train or sweep on a cluster: hand a job in, or follow the one that has the run", _of("jobs_verbs", "submit")),
+    "jobs": Verb("a cluster's jobs: list, show, stop, watch", _of("jobs_verbs", "jobs")),
     "sample": Verb("draw new tiles from a checkpoint", _sample),
     "report": Verb("write a run's page: pictures, scores, losses, what happened, config", _report),
-    "judge": Verb("score tiles or a checkpoint against real tiles", _judge),
+    "judge": Verb("score tiles or a checkpoint against real tiles", _of("judge_verb", "judge")),
     "doctor": Verb(
-        "hold a config, a tile set or a run against the 45 rules; `doctor rules`, `doctor explain`", _doctor
+        "hold a config, a tile set or a run against the 45 rules; `doctor rules`, `doctor explain`",
+        _of("doctor_verb", "doctor"),
     ),
-    "log": Verb("the observation log of a store; `log show RUN`, `log add RUN`", _log("log")),
-    "note": Verb("add a note on a run to the log", _log("note_verb")),
-    "todo": Verb("what to try: add, done, list", _log("todo")),
+    "log": Verb("the observation log of a store; `log show RUN`, `log add RUN`", _of("log_verbs", "log")),
+    "note": Verb("add a note on a run to the log", _of("log_verbs", "note_verb")),
+    "todo": Verb("what to try: add, done, list", _of("log_verbs", "todo")),
 }
 
 if __name__ == "__main__":

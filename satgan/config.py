@@ -66,7 +66,7 @@ FREE_OPTIONS = (
     "train.restarts", "train.hang_seconds", "train.start_seconds", "train.resize_seconds",
     "train.log_steps", "train.film_steps",
     "train.checkpoint_steps", "train.checkpoint_seconds", "train.keep_checkpoints", "train.keep_best", "train.on_nan",
-    "train.rollbacks", "train.worker_price", "train.head_price", "train.budget", "judge.tiles",
+    "train.rollbacks", "train.worker_price", "train.head_price", "train.budget", "judge.tiles", "judge.wait",
 )  # fmt: skip
 """Options that may differ when a run is resumed: no number of any step depends on them, until a run that diverged is
 rolled back; from there on the numbers depend on which checkpoint it went back to, too."""

@@ -292,3 +292,8 @@ class JudgeConfig(Group):
         512,
         description="fakes that are judged against as many real tiles, at most half of the set; 0: no judging (law 7)",
     )
+    wait: bool = Field(
+        False,
+        description="training waits at each checkpoint until it is written and judged, so that every one is judged; "
+        "no: one that a newer one overtakes is passed over; sweeps set it",
+    )

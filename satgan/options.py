@@ -95,12 +95,21 @@ def config_from(parsed: argparse.Namespace) -> Config:
     Raises:
         ConfigError: see `load_config`; or the file cannot be read.
     """
+    return load_config(parsed.preset, *layers_from(parsed))
+
+
+def layers_from(parsed: argparse.Namespace) -> tuple[dict[str, dict[str, Any]], ...]:
+    """What lies over the preset: the --config file, and the options.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
     given: dict[str, dict[str, Any]] = {}
     for path, value in vars(parsed).items():
         group, dot, field = path.partition(".")
         if dot:
             given.setdefault(group, {})[field] = value
-    return load_config(parsed.preset, _read_file(parsed.config), given)
+    return _read_file(parsed.config), given
 
 
 def forked_config_from(parsed: argparse.Namespace) -> tuple[Config, str]:

@@ -32,6 +32,7 @@ class Purpose(IntEnum):
     DIFFERENTIABLE_AUGMENTATION = 17
     JUDGE = 18
     JUDGE_NOISE = 19
+    SWEEP = 20
 
 
 ATTEMPT_BIT = 32

@@ -110,6 +110,9 @@ def ratio(kind: Kind, value: float, floor: float, tiles: int) -> float:
 
 
 def overall(scores: Mapping[str, Score]) -> float:
-    """The geometric mean of the ranking ratios, each at least 1; lower is better, about 1 is as good as real."""
+    """The geometric mean of the ranking ratios, each at least 1; lower is better, about 1 is as good as real. Infinite
+    where a ratio is no number: `max` would take that for as good as real."""
     ranking = [score.ratio for name, score in scores.items() if about(name).ranks]
+    if any(map(math.isnan, ranking)):
+        return math.inf
     return math.exp(sum(math.log(max(1.0, ratio)) for ratio in ranking) / len(ranking))

@@ -94,7 +94,10 @@ def open_cache(
 
 
 def _device_room(device: torch.device) -> int:
-    return int(DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else 0
+    if device.type != "cuda":
+        return 0
+    free, total = torch.cuda.mem_get_info(device)
+    return int(DEVICE_SHARE * min(free, torch.cuda.get_per_process_memory_fraction(device) * total))
 
 
 def _disk_room(folder: Path) -> int:

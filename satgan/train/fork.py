@@ -1,4 +1,4 @@
-"""A new run that goes on from another one's newest checkpoint under changed settings; the parent stays as it is.
+"""A new run that goes on from another one's checkpoint under changed settings; the parent stays as it is.
 
 The parent's verified files become the new run's first checkpoint, with the new config and where it came from; from
 there the new run resumes like any other.
@@ -33,7 +33,9 @@ SHAPELESS = ("gan.preset:", "gan.generator_leak:", "gan.discriminator_leak:")
 """Options of the networks that no tensor's shape depends on."""
 
 
-def fork(config: Config, parent: str, tile_set_digest: str, say: Callable[[str], None]) -> None:
+def fork(
+    config: Config, parent: str, tile_set_digest: str, say: Callable[[str], None], at_step: int | None = None
+) -> None:
     """Makes the first checkpoint of run `train.name`, unless that run has one already.
 
     Args:
@@ -41,6 +43,7 @@ def fork(config: Config, parent: str, tile_set_digest: str, say: Callable[[str],
         parent: name of a run in the same store.
         tile_set_digest: identity of the new run's tile set.
         say: told where it goes on from.
+        at_step: of the parent's checkpoint; None: its newest whole one.
 
     Raises:
         CheckpointError: the parent has no whole checkpoint, or one that the new settings cannot go on from; or the new
@@ -57,10 +60,11 @@ def fork(config: Config, parent: str, tile_set_digest: str, say: Callable[[str],
     if not _steps(store.child(parent)):
         remedy = "give the name of a run that has one with --name, and the new run's with --fork"
         raise CheckpointError(f"no whole checkpoint in {store.child(parent).url}", remedy)
-    step, faults = newest_whole(store.child(parent))
-    for fault in faults.values():
-        say(f"not taken: {fault.found}")
-    before = _checkpoint(store, parent, step)
+    if at_step is None:
+        at_step, faults = newest_whole(store.child(parent))
+        for fault in faults.values():
+            say(f"not taken: {fault.found}")
+    before = _checkpoint(store, parent, at_step)
     config = as_recorded(config, before.config())
     _check_carries_over(before, config)
     origin = Origin(tile_set_digest, forked_from={"run": store.child(parent).url, "step": before.step})

@@ -17,6 +17,7 @@ from satgan.config import Config
 from satgan.errors import SatganError, StoreError, StoreFull
 from satgan.gan.networks import Generator
 from satgan.gan.pair import Pair
+from satgan.judge.judgement import Judgement
 from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, name_of
 from satgan.train.device import computing_pool, own_stream
@@ -54,13 +55,14 @@ class Keeper:
         origin: Origin, watch: Watch, troubles: Troubles, start_step: int,
     ) -> None:  # fmt: skip
         self._train, self._folder, self._pair, self._film, self._scorer = config.train, folder, pair, film, scorer
-        self._origin, self._watch = origin, watch
+        self._origin, self._watch, self._waits = origin, watch, config.judge.wait
         self._troubles, self._whole_step = troubles, start_step
         thread = computing_pool(1, "checkpoint", config.train.threads_per_lane)
         self._writer = Writer(thread, start_step > 0, self._not_written)
         self._bringing: tuple[int, Journal] | None = None
         self._frames: list[torch.Tensor] = []
         self._untold: tuple[int, dict[str, float]] | None = None
+        self._news: list[tuple[int, Judgement]] = []
         self._kept_at = -math.inf
 
     def due(self, step: int) -> bool:
@@ -74,7 +76,8 @@ class Keeper:
         return ranks.first_says(since >= train.checkpoint_seconds)
 
     def keep(self, step: int, numbers: dict[str, float], journal: Journal | None) -> None:
-        """Takes the checkpoint after `step` steps; the one before is whole when this returns, or was given up.
+        """Takes the checkpoint after `step` steps; the one before is whole when this returns, or was given up. With
+        judge.wait this one is whole, too, and judged.
 
         Args:
             step: steps taken.
@@ -86,6 +89,7 @@ class Keeper:
         """
         self._tell(self._writer.make_way())
         self.note_judgement(journal, wait=False)
+        self._tell_news()
         snapshot = take_snapshot(self._pair, step, self._origin)
         self._untold, self._kept_at = (step, numbers), time.monotonic()
         if journal and snapshot:
@@ -93,6 +97,9 @@ class Keeper:
             self._frames += self._film.take()
             self._bringing = step, journal
             self._writer.begin(partial(self._bring, snapshot, journal))
+        if self._waits:
+            self.settle()
+            self.end(journal)
 
     def settle(self) -> None:
         """Waits until the last checkpoint is whole, and tells the watch.
@@ -127,14 +134,24 @@ class Keeper:
                 journal.event(step, "unjudged", why=judgement.found, remedy=judgement.remedy)
                 continue
             journal.judged(step, judgement)
+            self._news.append((step, judgement))
             for alarm in alarms:
                 journal.event(step, "alarm", **alarm._asdict())
 
     def end(self, journal: Journal | None) -> None:
-        """Waits for the judge, and notes what it found; when all is settled."""
+        """Waits for the judge, notes what it found, and tells the watch; when all is settled."""
         self.note_judgement(journal, wait=True)
         if self._scorer and journal:
             self._tidy_up(self._scorer)
+        if self._waits and journal:
+            journal.hand_in()  # before the watch may end the run
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        """Tells the watch what was judged and noted."""
+        news, self._news = self._news, []
+        for step, judgement in news:
+            self._watch.judged(step, judgement)
 
     @property
     def score(self) -> float | None:

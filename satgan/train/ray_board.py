@@ -12,6 +12,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from satgan.errors import SatganError, StoreUnreachable
+from satgan.judge.judgement import Judgement
 from satgan.train.lease import check_left
 from satgan.train.progress import Progress
 from satgan.train.stop import StopSignals
@@ -29,6 +30,7 @@ class Noticeboard:
         self._newest: Progress | None = None
         self._restarts: list[Entry] = []
         self._said: list[str] = []
+        self._judged: list[tuple[int, Judgement]] = []
         self._stop = False
         self._error: SatganError | None = None
         self._held_until = math.inf
@@ -49,14 +51,19 @@ class Noticeboard:
         """There is a line for the user."""
         self._said.append(text)
 
+    def judge(self, step: int, judgement: Judgement) -> None:
+        """Worker 0 tells how good a checkpoint is."""
+        self._judged.append((step, judgement))
+
     def restarts(self) -> list[Entry]:
         """Why workers were started anew, in order; the first attempt has the number 1."""
         return self._restarts
 
-    def take(self) -> tuple[Progress | None, list[str]]:
-        """The newest progress and the lines that were not taken yet."""
-        (newest, said), self._newest, self._said = (self._newest, self._said), None, []
-        return newest, said
+    def take(self) -> tuple[Progress | None, list[str], list[tuple[int, Judgement]]]:
+        """The newest progress, the lines and the judgements that were not taken yet."""
+        told = self._newest, self._said, self._judged
+        self._newest, self._said, self._judged = None, [], []
+        return told
 
     def stop(self) -> None:
         """The driver wishes the run to save and stop."""
@@ -128,16 +135,16 @@ def left_asker(board: Any) -> Callable[[], None]:
 @contextmanager
 def watching(
     board: Any, show: Callable[[Progress], None], say: Callable[[str], None], seconds_left: Callable[[], float],
-    signals: StopSignals,
+    signals: StopSignals, judged: Callable[[int, Judgement], None] = lambda step, judgement: None,
 ) -> Iterator[None]:  # fmt: skip
-    """Shows the newest progress and says what there is to say until the block ends, and passes the wish to stop, or
-    what `seconds_left` tells or raises, on."""
+    """Shows the newest progress, says what there is to say and tells what was judged until the block ends, and passes
+    the wish to stop, or what `seconds_left` tells or raises, on."""
     ended = threading.Event()
 
     def look() -> None:
         while not ended.wait(POLL_SECONDS):
             with suppress(Exception):  # nobody reads what is shown: that is no reason to miss what is to end the run
-                _tell_news(board, show, say)
+                _tell_news(board, show, say, judged)
             with suppress(ray.exceptions.RayError):
                 _pass_on(board, seconds_left, signals)
 
@@ -149,7 +156,7 @@ def watching(
         ended.set()
         watcher.join()
         with suppress(Exception):
-            _tell_news(board, show, say)
+            _tell_news(board, show, say, judged)
 
 
 def _pass_on(board: Any, seconds_left: Callable[[], float], signals: StopSignals) -> None:
@@ -161,11 +168,15 @@ def _pass_on(board: Any, seconds_left: Callable[[], float], signals: StopSignals
         board.end.remote(error)
 
 
-def _tell_news(board: Any, show: Callable[[Progress], None], say: Callable[[str], None]) -> None:
+def _tell_news(
+    board: Any, show: Callable[[Progress], None], say: Callable[[str], None], judged: Callable[[int, Judgement], None]
+) -> None:
     try:
-        progress, said = ray.get(board.take.remote(), timeout=ANSWER_SECONDS)
+        progress, said, judgements = ray.get(board.take.remote(), timeout=ANSWER_SECONDS)
     except ray.exceptions.RayError:
         return
+    for step, judgement in judgements:
+        judged(step, judgement)
     for text in said:
         say(text)
     if progress is not None:

@@ -16,6 +16,7 @@ from ray.train import CheckpointUploadMode, FailureConfig, RunConfig, ScalingCon
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from satgan.config import Config
+from satgan.judge.judgement import Judgement
 from satgan.tiles.folder import folder_errors_told
 from satgan.tiles.store import S3Store, open_store
 from satgan.train.checkpoint import complete_steps
@@ -75,7 +76,7 @@ class _Notices:
 
 def worker(about: dict[str, Any]) -> Any:
     """What every worker runs; its arguments travelled as plain values."""
-    threading.Thread(target=_end_as_orphan, args=[os.getppid()], name="orphan", daemon=True).start()
+    threading.Thread(target=end_as_orphan, args=[os.getppid()], name="orphan", daemon=True).start()
     config, board = as_begun(Config.model_validate(about["config"])), about["board"]
     notices, restarts = _Notices(), ray.get(board.restarts.remote())
     context = ray.train.get_context()
@@ -83,14 +84,14 @@ def worker(about: dict[str, Any]) -> Any:
     gauges = Gauges(config.train, rank, context.get_world_size())
     watch = Watch(
         board.pin.remote, _report, stop_asker(board), board.say.remote, notices.due, notices.news, restarts,
-        left_asker(board), numbers=gauges.set, bill=lambda rate, told: ray.get(board.bill.remote(rate, told)),
+        left_asker(board), board.judge.remote, gauges.set, lambda rate, told: ray.get(board.bill.remote(rate, told)),
     )  # fmt: skip
     with words_told(f"[worker {rank} on {socket.gethostname()}]", board.say.remote):
         outcome = train_loop(config, watch)
     return tuple(outcome) if outcome else None
 
 
-def _end_as_orphan(raylet: int) -> None:
+def end_as_orphan(raylet: int) -> None:
     """Ends this process when its raylet has: nothing shall write into a run that goes on elsewhere. Ray itself was seen
     to let a worker go on for 14 s after its raylet was killed, and for 1.4 s after its driver was."""
     while os.getppid() == raylet:
@@ -121,6 +122,7 @@ def _report(step: int, url: str, numbers: dict[str, float]) -> None:
 def launch(
     config: Config, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr,
     seconds_left: Callable[[], float] = lambda: math.inf,
+    judged: Callable[[int, Judgement], None] = lambda step, judgement: None,
 ) -> Outcome:  # fmt: skip
     """Trains on `train.workers` Ray Train workers, on the cluster that RAY_ADDRESS names or a local one.
 
@@ -130,6 +132,7 @@ def launch(
         say: called in this process with lines for the user, such as why workers are started anew.
         seconds_left: for how long from now the run is surely this process's; raises what it must end for at once,
             without saving.
+        judged: called in this process, by another thread, with the judgements of checkpoints.
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
@@ -144,7 +147,7 @@ def launch(
             run_config=_run_config(config, board),
             torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=COLLECTIVE_SECONDS),
         )
-        with StopSignals() as signals, watching(board, show, say, seconds_left, signals):
+        with StopSignals() as signals, watching(board, show, say, seconds_left, signals, judged):
             try:
                 result: Any = trainer.fit()
             except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
@@ -167,7 +170,7 @@ def _run_config(config: Config, board: Any) -> RunConfig:
     filesystem: FileSystem | None = None
     opened = open_store(store)
     if isinstance(opened, S3Store):
-        filesystem, store = _s3_filesystem(opened), store.removeprefix("s3://")
+        filesystem, store = s3_filesystem(opened), store.removeprefix("s3://")
     else:
         with folder_errors_told(f"make {RAY_FOLDER}", store):
             Path(store, RAY_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -181,7 +184,7 @@ def _run_config(config: Config, board: Any) -> RunConfig:
     )
 
 
-def _s3_filesystem(store: S3Store) -> "FileSystem":
+def s3_filesystem(store: S3Store) -> "FileSystem":
     """S3 with timeouts and retries: pyarrow's default waits for ever on a server that falls silent. Endpoint and
     region are those that boto3 found in the environment or the profile, where pyarrow does not look for them."""
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem

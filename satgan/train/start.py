@@ -7,6 +7,7 @@ from typing import Any
 from satgan.config import Config
 from satgan.errors import CheckpointError, RunLost, SatganError, StoreError, TilesError
 from satgan.gan.describe import checkpoint_bytes, describe
+from satgan.judge.judgement import Judgement
 from satgan.tiles.demo import demo_tile_set
 from satgan.tiles.digits import digits_tile_set
 from satgan.tiles.images import open_or_pack
@@ -53,7 +54,9 @@ def place(config: Config, say: Callable[[str], None]) -> tuple[Config, str]:
     return _placed(config, tile_set.store.url), tile_set.digest
 
 
-def prepare(config: Config, say: Callable[[str], None], parent: str | None = None) -> tuple[Config, int]:
+def prepare(
+    config: Config, say: Callable[[str], None], parent: str | None = None, at_step: int | None = None
+) -> tuple[Config, int]:
     """`place`, then forks, or compares with an earlier attempt.
 
     Call it while `hold` holds the run: a fork writes into it, and what is decided here must stay true.
@@ -62,6 +65,7 @@ def prepare(config: Config, say: Callable[[str], None], parent: str | None = Non
         config: the run's.
         say: told where the tiles are from.
         parent: name of the run that this one is forked from.
+        at_step: of that run's checkpoint; None: its newest.
 
     Returns:
         The complete config, and the step from which the run will go on (0: from the start).
@@ -73,7 +77,7 @@ def prepare(config: Config, say: Callable[[str], None], parent: str | None = Non
     """
     config, tile_set_digest = place(config, say)
     if parent is not None:
-        fork(config, parent, tile_set_digest, say)
+        fork(config, parent, tile_set_digest, say, at_step)
     folder = RunFolder(config.train.store, config.train.name)
     try:
         steps = complete_steps(folder.store)
@@ -98,8 +102,9 @@ def hold(config: Config, say: Callable[[str], None] = say_on_stderr) -> Lease:
 
 
 def start(
-    config: Config, lease: Lease, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr
-) -> Outcome:
+    config: Config, lease: Lease, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr,
+    judged: Callable[[int, Judgement], None] = lambda step, judgement: None,
+) -> Outcome:  # fmt: skip
     """Trains: in this process with `workers` 0, else under Ray Train; and notes what came of it in the store's log.
 
     Args:
@@ -107,6 +112,7 @@ def start(
         lease: of the run, held.
         show: called with the newest progress.
         say: called with lines for the user about what went wrong and did not end the run.
+        judged: called with the judgements of checkpoints; see `Watch`.
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
@@ -126,14 +132,14 @@ def _train(config: Config, lease: Lease, show: Callable[[Progress], None], say: 
     if config.train.workers:
         from satgan.train.ray_job import launch
 
-        return launch(config, show, say, lease.seconds_left)
+        return launch(config, show, say, lease.seconds_left, judged)
     with StopSignals() as signals:
 
         def stop() -> bool:
             lease.check()
             return signals.wished
 
-        watch = Watch(show, checkpoint=lambda *told: None, stop=stop, say=say, check=lease.check_writing)
+        watch = Watch(show, checkpoint=lambda *told: None, stop=stop, say=say, check=lease.check_writing, judged=judged)
         outcome = train_loop(config, watch)
     assert outcome is not None
     return outcome

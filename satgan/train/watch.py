@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from satgan.judge.judgement import Judgement
 from satgan.train.cost import Bill, as_told
 from satgan.train.progress import Progress
 
@@ -30,6 +31,8 @@ class Watch(NamedTuple):
     restarts    why workers of this run were started anew, in order, each with its `time`
     check       asked by worker 0, from any thread, before it writes what others could not bear: raises StoreUnreachable
                 while it is not sure that the run is this process's, RunLost where it is not
+    judged      told by worker 0 (step, judgement) between steps, once it is noted; with judge.wait of every checkpoint,
+                when all of it stands in the store. What it raises ends the run
     numbers     told by every worker (step, figures) at log steps: the journal's numbers and timing, and its own
     bill        asked by worker 0 when it begins; see satgan/train/cost.py
     """
@@ -42,5 +45,6 @@ class Watch(NamedTuple):
     notice: Callable[[], Entry | None] = lambda: None
     restarts: Sequence[Entry] = ()
     check: Callable[[], None] = lambda: None
+    judged: Callable[[int, Judgement], None] = lambda step, judgement: None
     numbers: Callable[[int, dict[str, float]], None] = lambda step, figures: None
     bill: Bill = as_told

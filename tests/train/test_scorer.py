@@ -15,6 +15,7 @@ from satgan.judge.process import JudgeProcess
 from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import open_tile_set
 from satgan.train.checkpoint import complete_steps
+from satgan.train.journal import events_in
 from satgan.train.loop import train_loop
 from satgan.train.run_folder import RunFolder
 from satgan.train.scorer import Scorer
@@ -221,3 +222,22 @@ def test_closing_does_not_wait_for_a_judgement(
     scorer.close()
     assert scorer._judging is not None
     assert isinstance(scorer._judging[1].exception(PATIENCE_SECONDS), SatganError)
+
+
+def test_with_wait_every_checkpoint_is_judged_and_told_once_it_stands(make_config: MakeConfig, place: str) -> None:
+    """Best, journal and checkpoint are in the store by then, so that whoever is told may end the run there."""
+    config = make_config(train={"store": place, "checkpoint_steps": 3}, judge={"tiles": 24, "wait": True})
+    store = open_store(f"{place}/run")
+    told: list[int] = []
+
+    def judged(step: int, judgement: Judgement) -> None:
+        told.append(step)
+        assert step in complete_steps(store)
+        assert [entry["step"] for entry in events_in(store.read("journal.jsonl")) if entry["event"] == "judged"] == told
+        if judgement.score < min(scores.values(), default=float("inf")):
+            assert json.loads(store.read("best.json"))["step"] == step
+        scores[step] = judgement.score
+
+    scores: dict[int, float] = {}
+    train_loop(config, Watch(progress=lambda progress: None, checkpoint=lambda *told: None, judged=judged))
+    assert told == [3, 6, 9, 12]

@@ -1,0 +1,83 @@
+"""Settings are ranked by their mean over seeds, and an effect counts that is larger than changing the seed."""
+
+import pytest
+
+from satgan.errors import InputError, SatganError
+from satgan.judge.score import Score, overall
+from tests.tune.plans import found, row
+from tune.best import effects, seed_noise, standings, table, verdicts
+
+
+def test_the_mean_over_seeds_ranks_and_not_the_luckiest_trial() -> None:
+    ranked = standings(found(row(0, 1, 2.0), row(0, 2, 9.0), row(1e-4, 1, 4.0), row(1e-4, 2, 5.0)))
+    assert [one.values["recipe.generator_l2"] for one in ranked] == [1e-4, 0]
+    assert ranked[0].mean == 4.5
+    assert ranked[0].spread == pytest.approx(0.5**0.5)
+    assert [one.trials[0].seed for one in ranked] == [1, 1]
+    assert "2 complete" in table(ranked, ["recipe.generator_l2"], 1)
+
+
+def test_a_setting_whose_trials_did_not_all_reach_the_end_comes_last() -> None:
+    """Whatever the mean of those that did: one that diverges from one seed of two is no winner."""
+    ranked = standings(found(row(0, 1, 2.0), row(0, 2, None, "diverged"), row(1e-4, 1, 8.0), row(1e-4, 2, 8.0)))
+    assert [one.whole for one in ranked] == [True, False]
+    assert ranked[1].states == "1 complete, 1 diverged"
+
+
+def test_another_score_ranks_by_its_ratio() -> None:
+    ranked = standings(found(row(0, 1, 2.0), row(1e-4, 1, 5.0)), by="spectrum")
+    assert [one.mean for one in ranked] == [95.0, 98.0]
+    with pytest.raises(InputError, match="'spectum'") as raised:
+        standings(found(row(0, 1, 2.0)), by="spectum")
+    assert "spectrum" in raised.value.remedy
+
+
+def test_a_bad_base_is_said_and_a_good_one_is_kept() -> None:
+    bad = found(
+        *(row(1e-1, seed, 30.0 + seed) for seed in (1, 2)),
+        *(row(0, seed, 5.0 + seed / 10) for seed in (1, 2)),
+        base=1e-1,
+    )
+    assert "larger than changing the seed" in verdicts(bad)[0]
+    assert "change to recipe.generator_l2 = 0" in verdicts(bad)[0]
+    equal = found(row(1e-4, 1, 5.0), row(1e-4, 2, 6.0), row(0, 1, 5.8), row(0, 2, 5.0))
+    assert "keep the base setting" in verdicts(equal)[0]
+    best = found(row(1e-4, 1, 5.0), row(1e-4, 2, 5.1), row(0, 1, 9.0), row(0, 2, 9.0))
+    assert "none is better" in verdicts(best)[0]
+    gone = found(row(1e-1, 1, None, "diverged", why="step 3: real_loss = nan"), row(0, 1, 5.0), base=1e-1)
+    assert "has no score (1 diverged): the best one is recipe.generator_l2 = 0" in verdicts(gone)[0]
+    assert "gl2_0.1-s1 diverged: step 3: real_loss = nan" in verdicts(gone)
+
+
+def test_an_effect_is_seen_where_it_is_larger_than_the_seeds() -> None:
+    steady = [row(0, seed, 5.0 + seed / 100) for seed in (1, 2)]
+    (large,) = effects(found(*steady, *(row(1e-4, seed, 9.0 + seed / 100) for seed in (1, 2))))
+    assert large.is_seen
+    assert large.factor == pytest.approx(9.015 / 5.015, rel=1e-3)
+    (small,) = effects(found(row(0, 1, 5.0), row(0, 2, 9.0), row(1e-4, 1, 6.0), row(1e-4, 2, 10.0)))
+    assert small.is_seen is False
+    (unknown,) = effects(found(row(0, 1, 5.0), row(1e-4, 1, 9.0)))
+    assert unknown.is_seen is None
+    assert seed_noise(found(row(0, 1, 2.0), row(0, 2, 2.0))) == 1.0
+
+
+def test_a_range_is_looked_at_in_thirds() -> None:
+    (effect,) = effects(found(*(row(value / 10, 1, 5.0 + value) for value in range(9))))
+    assert [(low, high, count) for low, high, _, count in effect.levels] == [(0, 0.2, 3), (0.3, 0.5, 3), (0.6, 0.8, 3)]
+
+
+def test_no_score_at_all_is_told_with_every_trials_reason() -> None:
+    with pytest.raises(InputError, match="has begun"):
+        standings(found(row(0, 1, None, "missing")))
+    failed = row(0, 1, None, "failed", why="no tiles"), row(0, 2, None, "diverged", why="step 3: loss = nan")
+    with pytest.raises(SatganError, match=r"1 failed, 1 diverged(.|\n)*no tiles(.|\n)*loss = nan"):
+        standings(found(*failed))
+    with pytest.raises(SatganError, match="not a finite number"):
+        standings(found(row(0, 1, None, why="its score is not a finite number")))
+
+
+def test_a_ratio_that_is_no_number_makes_the_score_infinite() -> None:
+    """And not as good as real."""
+    scores = {"spectrum": Score(1.0, 1.0, 2.0), "recall": Score(float("nan"), 1.0, float("nan"))}
+    assert overall(scores) == float("inf")
+    assert overall({"spectrum": Score(1.0, 1.0, 2.0)}) == pytest.approx(2.0)

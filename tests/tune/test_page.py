@@ -1,0 +1,75 @@
+"""The page needs nothing else and tells every trial; so does the table."""
+
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+
+from satgan.config import load_config
+from satgan.tiles.store import open_store
+from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
+from tests.tune.plans import found, row
+from tune.page import sweep_page
+from tune.parquet import parquet_bytes
+from tune.scales import range_scale, scale_of
+from tune.table import row_of
+
+__all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
+
+ROWS = [row(value, seed, 5.0 + seed + 1e5 * value) for value in (0, 1e-4) for seed in (1, 2)]
+FAILED = row(1e-2, 1, None, "diverged", why="step 3: real_loss = <nan>")
+
+
+def test_the_page_tells_every_trial_and_asks_for_nothing_else() -> None:
+    page = sweep_page(found(*ROWS, FAILED))
+    for one in (*ROWS, FAILED):
+        assert f"<td>{one.trial}</td>" in page
+    assert "real_loss = &lt;nan&gt;" in page
+    assert not re.search(r"(src|href)\s*=\s*[\"']?(?!data:)", page)
+    assert "<script" not in page
+    assert page.count("<svg") == page.count("</svg>") == 3
+    assert page.count("<circle") == 4, "the marginal plot has every trial with a score"
+    assert page.count("class=trial ") == 8, "parallel coordinates and learning curves have them as well"
+    assert "larger than changing the seed" in page
+
+
+def test_tiles_of_trials_are_of_the_same_noise(make_config: MakeConfig) -> None:
+    """Of equal weights, whatever the run's seed, they are the same picture."""
+    outcome = run(make_config(judge={"tiles": 24, "wait": True}, train={"steps": 5}))
+    one = row_of(open_store(outcome.run), ["recipe.generator_l2"])
+    page = sweep_page(found(one, one._replace(trial="other", seed=9)))
+    pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    assert len(pictures) == 2
+    assert pictures[0] == pictures[1]
+
+
+def test_the_table_holds_everything_of_every_trial(make_config: MakeConfig) -> None:
+    outcome = run(make_config(judge={"tiles": 24, "wait": True}))
+    one = row_of(open_store(outcome.run), ["recipe.generator_l2"])
+    table = parquet.read_table(io.BytesIO(parquet_bytes(found(one, FAILED)))).to_pylist()
+    assert [entry["trial"] for entry in table] == ["run", FAILED.trial]
+    told = table[0]
+    assert told["judged_steps"] == [5, 10, 12]
+    assert told["score"] == min(told["judged_scores"])
+    assert told["spectrum.value"] / told["spectrum.floor"] == pytest.approx(told["spectrum.ratio"], rel=1e-3)
+    assert told["last.generator_regularizer_share_after"] > 0
+    assert table[1]["why"] == FAILED.why
+    assert table[1]["score"] is None
+
+    config: Any = json.loads(told["config"])
+    config.pop("about")
+    assert load_config(config["gan"]["preset"], config).numbers() == make_config().numbers()
+
+
+def test_values_have_their_place_on_an_axis() -> None:
+    few = scale_of([[8, 4], [16, 8], [8, 4]])
+    assert [few.at([8, 4]), few.at([16, 8])] == [0.25, 0.75]
+    assert scale_of(["b", "a"]).ticks() == [(0.25, "a"), (0.75, "b")]
+    many = scale_of([10.0**-number for number in range(8)])
+    assert many.log
+    assert many.at(1e-7) == 0
+    assert many.at(10**-3.5) == pytest.approx(0.5)
+    assert not range_scale(0.4, 1.0).log

@@ -1,0 +1,63 @@
+"""What a sweep refuses before anything starts, with one clear message."""
+
+from pathlib import Path
+
+import pytest
+
+from satgan.__main__ import main
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--judge.tiles", "0"), "a sweep ranks trials by the judge's score"),
+        (("--workers", "2"), "--workers-per-trial"),
+        (("--seeds", "1,x"), "list of seeds"),
+        (("--trials", "3"), "grid has all its settings"),
+        (("--search", "pbt", "--workers-per-trial", "2"), "skips every exploit"),
+        (("--search", "pbt", "--max-concurrent", "2"), "take turns"),
+        (("--resume",), "no sweep in"),
+        (("--nmae", "x"), "--name"),
+        (("--name", "tiles"), "choose another name"),
+    ],
+)  # fmt: skip
+def test_a_command_line_that_cannot_be_is_refused(
+    tile_set: str, small: str, rates: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    more: tuple[str, ...], told: str,
+) -> None:  # fmt: skip
+    words = ["sweep", rates, "article", "--config", small, "--tiles", tile_set, "--store", str(tmp_path / "store")]
+    assert main([*words, *more]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "store" / "rates").exists()
+
+
+def test_a_store_that_cannot_be_written_is_named(
+    tile_set: str, small: str, rates: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    words = ["sweep", rates, "article", "--config", small, "--tiles", tile_set, "--store", str(tmp_path / "file")]
+    assert main(words) != 0
+    told = capsys.readouterr().err
+    assert str(tmp_path / "file") in told
+    assert "what to do" in told
+    assert "Traceback" not in told
+
+
+def test_a_dry_run_names_the_trials_and_writes_nothing(
+    tile_set: str, small: str, rates: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "store"
+    words = ["sweep", rates, "article", "--config", small, "--tiles", tile_set, "--store", str(store), "--dry-run"]
+    assert main([*words, "--seeds", "1"]) == 0
+    assert capsys.readouterr().out.split() == ["glr_4e-05-s1", "glr_0.001-s1", "glr_0.01-s1"]
+    assert not store.exists()
+
+
+def test_a_place_without_a_sweep_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    for words in (
+        ["best", str(tmp_path / "empty")],
+        ["pull", str(tmp_path / "empty"), "--best", "--to", str(tmp_path)],
+    ):
+        assert main(words) == 2
+        assert "no sweep in" in capsys.readouterr().err

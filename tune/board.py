@@ -1,0 +1,187 @@
+"""How far a sweep is: trials pin it on a board, the driver shows a table of its own kind."""
+
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, TextIO
+
+import ray
+
+from satgan.train.progress import Progress
+from tune.trials import shown
+
+POLL_SECONDS = 1.0
+ANSWER_SECONDS = 10
+ROWS = 12
+
+
+class Line(NamedTuple):
+    """A trial as the board has it.
+
+    seconds   that it has computed, up to when it was asked
+    """
+
+    name: str
+    values: dict[str, Any]
+    running: bool
+    progress: Progress | None
+    score: tuple[int, float] | None
+    seconds: float
+
+
+class SweepBoard:
+    """A small actor on the driver's machine."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, dict[str, Any]] = {}
+        self._progress: dict[str, Progress] = {}
+        self._scores: dict[str, tuple[int, float]] = {}
+        self._since: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+        self._said: list[str] = []
+
+    def begin(self, name: str, values: dict[str, Any], seed: int) -> None:
+        """A trial begins, or is started again."""
+        self.end(name)
+        self._values[name] = values | {"seed": seed}
+        self._since[name] = time.monotonic()
+
+    def end(self, name: str) -> None:
+        """A trial's process is through with it."""
+        if name in self._since:
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - self._since.pop(name)
+
+    def pin(self, name: str, progress: Progress) -> None:
+        """A trial has taken steps."""
+        self._progress[name] = progress
+
+    def score(self, name: str, step: int, score: float) -> None:
+        """A checkpoint was judged."""
+        self._scores[name] = (step, score)
+        progress = self._progress.get(name)
+        self._said.append(f"{name} · step {step}/{progress.steps if progress else '?'} · score {score:.2f} (floor 1)")
+
+    def say(self, text: str) -> None:
+        """There is a line for the user."""
+        self._said.append(text)
+
+    def take(self) -> tuple[list[Line], list[str]]:
+        """All trials in the order in which they began, and the lines that were not taken yet."""
+        said, self._said = self._said, []
+        now = time.monotonic()
+        lines = [
+            Line(name, values, name in self._since, self._progress.get(name), self._scores.get(name),
+                 self._seconds.get(name, 0.0) + (now - self._since[name] if name in self._since else 0.0))
+            for name, values in self._values.items()
+        ]  # fmt: skip
+        return lines, said
+
+
+def open_sweep_board() -> Any:
+    """A board on the driver's own machine."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0)(SweepBoard).options(scheduling_strategy=here).remote()
+
+
+def table_text(lines: list[Line], total: int, at_once: int, unit: tuple[float, str]) -> str:
+    """The table: trial, what varies, step, score against the floor, time left; below it the cost so far.
+
+    Args:
+        lines: as the board gave them.
+        total: trials that there will be.
+        at_once: how many run together.
+        unit: how many GPUs or cores a trial computes on, and which.
+    """
+    head = ("trial", "varies", "step", "score (floor 1)", "left")
+    rows = [head, *map(_row, [line for line in lines if line.running][:ROWS])]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    listed = ["  ".join(f"{text:<{w}}" for text, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    ended = [line for line in lines if not line.running]
+    hours = sum(line.seconds for line in lines) / 3600 * unit[0]
+    scores = [line.score[1] for line in lines if line.score]
+    best = f" · best so far {min(scores):.2f}" if scores else ""
+    left = _left_seconds(lines, total, at_once)
+    told = f"{len(ended)} of {total} trials through{best} · {_clock(left)} left · {hours:.2f} {unit[1]}-hours so far"
+    return "\n".join([*listed, told])
+
+
+def _row(line: Line) -> tuple[str, ...]:
+    varies = ", ".join(f"{option.rpartition('.')[2]} {shown(value)}" for option, value in line.values.items())
+    step = f"{line.progress.step:,} of {line.progress.steps:,}" if line.progress else "starting"
+    score = f"{line.score[1]:.2f} after {line.score[0]:,}" if line.score else ""
+    return line.name, varies, step, score, _clock(line.progress.seconds_left) if line.progress else ""
+
+
+def _left_seconds(lines: list[Line], total: int, at_once: int) -> float | None:
+    """By what trials that are through have taken, else by what the running ones will have."""
+    running = [line for line in lines if line.running and line.progress]
+    whole = [line.seconds for line in lines if not line.running] or [
+        line.seconds + line.progress.seconds_left for line in running if line.progress
+    ]
+    if not whole:
+        return None
+    waiting = (total - len(lines)) * sum(whole) / len(whole)
+    return (waiting + sum(line.progress.seconds_left for line in running if line.progress)) / max(1, at_once)
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class TableScreen:
+    """The table on stderr: rewritten in place on a terminal; else only lines, of scores and of what went wrong."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._height = 0
+
+    def show(self, table: str, said: list[str]) -> None:
+        """Shows both; where nobody reads, the sweep goes on."""
+        with suppress(OSError, ValueError):
+            on_terminal = self._stream.isatty()
+            self._clear()
+            for text in said:
+                print(text, file=self._stream, flush=True)
+            if on_terminal:
+                columns = shutil.get_terminal_size().columns - 1
+                lines = [line[:columns] for line in table.splitlines()]
+                print("\n".join(lines), file=self._stream, flush=True)
+                self._height = len(lines)
+
+    def _clear(self) -> None:
+        if self._height:
+            print(f"\x1b[{self._height}A\x1b[J", end="", file=self._stream)
+            self._height = 0
+
+
+@contextmanager
+def watching_sweep(board: Any, total: int, at_once: int, unit: tuple[float, str]) -> Iterator[None]:
+    """Shows the table until the block ends."""
+    ended, screen = threading.Event(), TableScreen()
+
+    def look() -> None:
+        with suppress(ray.exceptions.RayError):
+            lines, said = ray.get(board.take.remote(), timeout=ANSWER_SECONDS)
+            screen.show(table_text(lines, total, at_once, unit), said)
+
+    def keep_looking() -> None:
+        while not ended.wait(POLL_SECONDS):
+            look()
+
+    watcher = threading.Thread(target=keep_looking, name="table", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+        look()

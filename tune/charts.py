@@ -1,0 +1,142 @@
+"""A sweep's charts as SVG: parallel coordinates, what each option does, learning curves."""
+
+from collections.abc import Sequence
+from html import escape
+
+from tune.best import Effect
+from tune.scales import Scale, scale_of, score_scale
+from tune.table import Found, Row
+
+BEST, WORST = (21, 101, 192), (214, 120, 64)
+"""Colours of the best and the worst score: blue and orange, which all eyes tell apart."""
+
+GREY, INK = "#c4cbd4", "#1c2430"
+WIDTH, HEIGHT, MARGIN = 1120, 340, 56
+SMALL_WIDTH, SMALL_HEIGHT = 540, 280
+
+
+def colour(score: float, scores: Sequence[float]) -> str:
+    """Of a score between the best and the worst of all, by its logarithm."""
+    scale = Scale([], min(scores), max(scores), log=True)
+    share = scale.at(score) if len(scores) > 1 else 0.0
+    mixed = [round(low + share * (high - low)) for low, high in zip(BEST, WORST, strict=True)]
+    return f"rgb({','.join(map(str, mixed))})"
+
+
+def parallel_coordinates(found: Found) -> str:
+    """A line per trial through its values to its score; the base setting's are dashed."""
+    rows = _scored(found)
+    scores = [row.score for row in rows if row.score is not None]
+    scales = [scale_of([row.values[option] for row in rows]) for option in found.options] + [score_scale(scores)]
+    names = [*found.options, "score"]
+    left = [MARGIN + 40 + number * (WIDTH - 2 * MARGIN - 80) / max(1, len(names) - 1) for number in range(len(names))]
+    axes = "".join(_upright(at, name, scale) for at, name, scale in zip(left, names, scales, strict=True))
+    lines = ""
+    for row in sorted(rows, key=lambda row: -(row.score or 0)):
+        values = [*(row.values[option] for option in found.options), row.score]
+        heights = [_height(scale.at(value), HEIGHT) for scale, value in zip(scales, values, strict=True)]
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(left, heights, strict=True))
+        dash = ' stroke-dasharray="7 4"' if row.values == found.base else ""
+        lines += (f'<polyline class=trial points="{points}" fill=none stroke="{colour(row.score or 1, scores)}"{dash}>'
+                  f"<title>{_title(row)}</title></polyline>")  # fmt: skip
+    return _svg(WIDTH, HEIGHT, axes + lines)
+
+
+def marginal(found: Found, effect: Effect, noise: float | None) -> str:
+    """Score of every trial over one option's values; for each level the mean, and the band within which it would lie if
+    only the seeds were others."""
+    rows = _scored(found)
+    scale = scale_of([row.values[effect.option] for row in rows])
+    heights = score_scale([row.score for row in rows if row.score is not None])
+    drawn = _frame(scale, heights, effect.option)
+    for low, high, mean, count in effect.levels:
+        start, end = _across(scale.at(low)), _across(scale.at(high))
+        start, end = (start - 22, end + 22) if low == high else (start, end)
+        if noise is not None:
+            factor = noise ** (1 / count**0.5)
+            top, bottom = (_small(heights.at(max(1.0, one))) for one in (mean * factor, mean / factor))
+            drawn += (f'<rect x="{start:.1f}" y="{top:.1f}" width="{end - start:.1f}" height="{bottom - top:.1f}" '
+                      'fill="#1565c0" opacity=".16"/>')  # fmt: skip
+        middle = _small(heights.at(mean))
+        drawn += (f'<line x1="{start:.1f}" x2="{end:.1f}" y1="{middle:.1f}" y2="{middle:.1f}" stroke="#1565c0" '
+                  'stroke-width="2.5"/>')  # fmt: skip
+    for row in rows:
+        is_base = row.values == found.base
+        drawn += (f'<circle cx="{_across(scale.at(row.values[effect.option])):.1f}" r="{5 if is_base else 3.5}" '
+                  f'cy="{_small(heights.at(row.score)):.1f}" fill="{"none" if is_base else INK}" stroke="{INK}" '
+                  f'stroke-width="1.6" opacity=".75"><title>{_title(row)}</title></circle>')  # fmt: skip
+    return _svg(SMALL_WIDTH, SMALL_HEIGHT, drawn)
+
+
+def learning_curves(found: Found) -> str:
+    """Score over steps, a line per trial."""
+    rows = _scored(found)
+    scores = [row.score for row in rows if row.score is not None]
+    last = max(step for row in rows for step, _ in row.curve)
+    scale = Scale([], 0.0, float(last))
+    heights = score_scale([score for row in rows for _, score in row.curve if score < float("inf")])
+    drawn = _frame(scale, heights, "steps", WIDTH, HEIGHT)
+    for row in sorted(rows, key=lambda row: -(row.score or 0)):
+        points = " ".join(
+            f"{_across(scale.at(step), WIDTH):.1f},{_height(heights.at(score), HEIGHT):.1f}"
+            for step, score in row.curve if score < float("inf")
+        )  # fmt: skip
+        dash = ' stroke-dasharray="7 4"' if row.values == found.base else ""
+        drawn += (f'<polyline class=trial points="{points}" fill=none stroke="{colour(row.score or 1, scores)}"{dash}>'
+                  f"<title>{_title(row)}</title></polyline>")  # fmt: skip
+    return _svg(WIDTH, HEIGHT, drawn)
+
+
+def _scored(found: Found) -> list[Row]:
+    return [row for row in found.rows if row.score is not None]
+
+
+def _title(row: Row) -> str:
+    return escape(f"{row.trial}: {row.score:.2f} after {row.best_step}, {row.state}")
+
+
+def _height(share: float, height: int) -> float:
+    """Better is higher on no chart here: a score's axis begins below, at the floor."""
+    return height - MARGIN - share * (height - MARGIN - 30)
+
+
+def _small(share: float) -> float:
+    return _height(share, SMALL_HEIGHT)
+
+
+def _across(share: float, width: int = SMALL_WIDTH) -> float:
+    return MARGIN + share * (width - MARGIN - 20)
+
+
+def _upright(left: float, name: str, scale: Scale) -> str:
+    ticks = "".join(
+        f'<text x="{left + 6:.1f}" y="{_height(at, HEIGHT) + 4:.1f}" class=tick>{escape(text)}</text>'
+        for at, text in scale.ticks()
+    )
+    top, bottom = _height(1, HEIGHT), _height(0, HEIGHT)
+    return (f'<line x1="{left:.1f}" x2="{left:.1f}" y1="{top:.1f}" y2="{bottom:.1f}" stroke="{INK}"/>{ticks}'
+            f'<text x="{left:.1f}" y="{HEIGHT - 18}" text-anchor=middle>{escape(_short(name))}</text>')  # fmt: skip
+
+
+def _frame(
+    scale: Scale, heights: Scale, name: str, width: int = SMALL_WIDTH, height: int = SMALL_HEIGHT
+) -> str:  # fmt: skip
+    across = "".join(
+        f'<text x="{_across(at, width):.1f}" y="{height - MARGIN + 18}" text-anchor=middle class=tick>{escape(text)}'
+        "</text>" for at, text in scale.ticks()
+    )  # fmt: skip
+    levels = "".join(
+        f'<line x1="{MARGIN}" x2="{width - 20}" y1="{_height(at, height):.1f}" y2="{_height(at, height):.1f}" '
+        f'stroke="{GREY}"/><text x="{MARGIN - 8}" y="{_height(at, height) + 4:.1f}" text-anchor=end class=tick>'
+        f"{escape(text)}</text>" for at, text in heights.ticks()
+    )  # fmt: skip
+    label = f'<text x="{(MARGIN + width - 20) / 2}" y="{height - 14}" text-anchor=middle>{escape(_short(name))}</text>'
+    return levels + across + label
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2].replace("_", " ")
+
+
+def _svg(width: int, height: int, drawn: str) -> str:
+    return f'<svg viewBox="0 0 {width} {height}" width="{width}" font-family="system-ui,sans-serif">{drawn}</svg>'

@@ -1,0 +1,125 @@
+"""A sweep as one HTML page that needs nothing else."""
+
+import base64
+from contextlib import suppress
+from html import escape
+
+from satgan.errors import SatganError
+from satgan.gallery.sample import draw_tiles, open_checkpoint, sample_noise
+from satgan.pictures.grid import grid_png
+from tune.best import Standing, effects, seed_noise, standings, verdicts
+from tune.charts import learning_curves, marginal, parallel_coordinates
+from tune.table import Found, Row
+from tune.trials import shown
+
+TILES, COLUMNS, NOISE_SEED = 16, 8, 0
+SHARES = ("generator_regularizer_share_after", "discriminator_regularizer_share_after")
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; color: #1c2430 }
+table { border-collapse: collapse; width: 100% } td, th { padding: .25rem .7rem; text-align: left }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } tr:nth-child(even) { background: #f3f5f8 }
+.base td:first-child::after { content: " base"; color: #8a5a00; font-weight: 600 } .note { color: #56606e }
+.sides, .trials { display: flex; gap: 1.2rem; flex-wrap: wrap } figure { margin: .6rem 0; max-width: 540px }
+img { width: 530px; image-rendering: pixelated } svg { max-width: 100%; height: auto; font-size: 13px }
+.tick { font-size: 11px; fill: #56606e } .trial { stroke-width: 1.6; opacity: .75 }
+.trial:hover { stroke-width: 4; opacity: 1 } li { margin: .2rem 0 } figcaption { font-size: 13px }
+"""
+
+
+def sweep_page(found: Found) -> str:
+    """The page.
+
+    Raises:
+        InputError, SatganError: no trial has a score.
+    """
+    ranked, noise = standings(found), seed_noise(found)
+    name = found.url.rstrip("/").rsplit("/", 1)[-1]
+    marginals = "".join(
+        f"<figure>{marginal(found, effect, noise)}<figcaption>{_effect_text(effect.factor, effect.noise)}</figcaption>"
+        "</figure>" for effect in effects(found)
+    )  # fmt: skip
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>Sweep {escape(name)}</title><style>{STYLE}</style>"
+        f"<h1>Sweep {escape(name)}</h1><p>{_summary(found, noise)}</p><ul>"
+        f"{''.join(f'<li>{escape(line)}</li>' for line in verdicts(found))}</ul>"
+        f"<h2>Settings</h2>{_settings_table(found, ranked)}"
+        "<h2>Every trial, from its values to its score</h2><p class=note>Lower is better; 1 is as far from the "
+        f"reals as reals are from each other. Dashed: the base setting.</p>{parallel_coordinates(found)}"
+        "<h2>What each option does</h2><p class=note>A dot is a trial, a ring one of the base setting; a line is the "
+        "mean of a level, and the band around it where that would lie if only the seeds were others.</p>"
+        f"<div class=sides>{marginals}</div><h2>Learning curves</h2>{learning_curves(found)}"
+        f"<h2>Trials</h2>{_trials_table(found)}<h2>Tiles of every trial from the same noise</h2>"
+        f"<p class=note>Averaged generator of the best checkpoint, the best trial first.</p>"
+        f"<div class=trials>{''.join(_grid(row) for one in ranked for row in one.trials)}</div></html>\n"
+    )
+
+
+def _summary(found: Found, noise: float | None) -> str:
+    states = [row.state for row in found.rows]
+    counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    hours = sum(row.seconds for row in found.rows) / 3600
+    seeds = ", ".join(map(str, found.record["settings"]["seeds"]))
+    changed = "" if noise is None else f" Changing only the seed changes a score by a factor of {noise:.2f}."
+    search, stop = found.record["settings"]["search"], found.record["settings"]["stop"]
+    ended = "" if stop == "none" else f", poor trials ended early by {stop}"
+    return escape(
+        f"{len(states)} trials ({counted}); {search} search{ended}; seeds {seeds}; {hours:.2f} hours of training in "
+        f"all.{changed}"
+    )
+
+
+def _effect_text(factor: float, noise: float | None) -> str:
+    if noise is None:
+        return f"Worst level over best: × {factor:.2f}; no setting is complete from two seeds: is it noise?"
+    told = "larger" if factor > noise**2 else "no larger"
+    return (
+        f"Worst level over best: × {factor:.2f}; the seeds alone: × {noise:.2f}. That is {told} than changing the seed."
+    )
+
+
+def _settings_table(found: Found, ranked: list[Standing]) -> str:
+    head = "".join(f"<th>{escape(option)}" for option in found.options)
+    rows = "".join(
+        f"<tr{' class=base' if one.values == found.base else ''}><td>{place}</td>"
+        f"{''.join(f'<td>{escape(shown(one.values[option]))}</td>' for option in found.options)}"
+        f"<td class=n>{f'{one.mean:.2f}' if one.scores else ''}</td>"
+        f"<td class=n>{'' if one.spread is None else f'{one.spread:.2f}'}</td><td>{escape(one.states)}</td></tr>"
+        for place, one in enumerate(ranked, 1)
+    )
+    return f"<table><tr><th>Rank{head}<th class=n>Mean score<th class=n>Spread over seeds<th>Trials</tr>{rows}</table>"
+
+
+def _trials_table(found: Found) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(row.trial)}</td><td>{escape(row.state)}</td>"
+        f"<td class=n>{'' if row.score is None else f'{row.score:.2f}'}</td><td class=n>{row.best_step or ''}</td>"
+        f"<td class=n>{row.step:,} of {row.steps:,}</td>"
+        f"{''.join(f'<td class=n>{_share(row, name)}</td>' for name in SHARES)}"
+        f"<td class=n>{row.seconds:,.0f}</td><td>{escape(row.why)}</td></tr>"
+        for row in sorted(found.rows, key=lambda row: (row.score is None, row.score or 0.0, row.trial))
+    )
+    return (
+        "<table><tr><th>Trial<th>State<th class=n>Score<th class=n>Best step<th class=n>Steps"
+        "<th class=n>L2 share G<th class=n>L2 share D<th class=n>Seconds<th>Why</tr>"
+        f"{rows}</table><p class=note>L2 share: of a network's total loss at its last log step that its regularizer "
+        "makes up (S25).</p>"
+    )
+
+
+def _share(row: Row, name: str) -> str:
+    return f"{row.numbers[name]:.1%}" if name in row.numbers else ""
+
+
+def _grid(row: Row) -> str:
+    """Nothing where the checkpoint is gone, or cannot be read."""
+    with suppress(SatganError):
+        checkpoint = row.checkpoint and open_checkpoint(row.checkpoint)
+        if checkpoint:
+            network = checkpoint.generator("average")
+            tiles = draw_tiles(network, sample_noise(NOISE_SEED, 0, TILES, checkpoint.config().gan.noise_size))
+            data = base64.b64encode(grid_png(tiles, COLUMNS)).decode()
+            told = f"{row.trial}: {row.score:.2f} after step {row.best_step:,}"
+            return (f'<figure><img alt="tiles of {escape(row.trial)}" src="data:image/png;base64,{data}">'
+                    f"<figcaption>{escape(told)}</figcaption></figure>")  # fmt: skip
+    return ""
