@@ -47,22 +47,28 @@ def _dispatch(words: Sequence[str]) -> None:
         print(_overview())
     elif words[0] == "--version":
         print(f"satgan {__version__}")
-    elif words[0] == "tiles" and len(words) > 1 and words[1] in TILES_VERBS:
-        TILES_VERBS[words[1]].run(words[2:])
-    elif words[0] == "tiles" and words[1:2] in ([], ["-h"], ["--help"]):
-        print(_listed("usage: satgan tiles VERB …", TILES_VERBS))
-    elif words[0] == "tiles":
-        raise ConfigError(f"unknown verb: tiles {words[1]}", nearest(words[1], TILES_VERBS))
+    elif words[0] in GROUPS:
+        _dispatch_in(words[0], words[1:])
     elif words[0] in VERBS:
         VERBS[words[0]].run(words[1:])
     else:
-        raise ConfigError(f"unknown verb: {words[0]}", nearest(words[0], [*VERBS, "tiles"]))
+        raise ConfigError(f"unknown verb: {words[0]}", nearest(words[0], [*VERBS, *GROUPS]))
+
+
+def _dispatch_in(group: str, words: Sequence[str]) -> None:
+    verbs = GROUPS[group]
+    if words[:1] in ([], ["-h"], ["--help"]):
+        print(_listed(f"usage: satgan {group} VERB …", verbs))
+    elif words[0] in verbs:
+        verbs[words[0]].run(words[1:])
+    else:
+        raise ConfigError(f"unknown verb: {group} {words[0]}", nearest(words[0], verbs))
 
 
 def _overview() -> str:
-    tiles = {f"tiles {name}": verb for name, verb in TILES_VERBS.items()}
+    grouped = {f"{group} {name}": verb for group, verbs in GROUPS.items() for name, verb in verbs.items()}
     usage = "usage: satgan VERB …\n\nTrains a DCGAN on satellite tiles, on a laptop or on a Ray cluster."
-    return _listed(usage, tiles | VERBS) + "\n\n`satgan VERB --help` tells more."
+    return _listed(usage, grouped | VERBS) + "\n\n`satgan VERB --help` tells more."
 
 
 def _listed(head: str, verbs: dict[str, Verb]) -> str:
@@ -203,6 +209,17 @@ def _runs(name: str) -> Callable[[Sequence[str]], None]:
     return run
 
 
+def _cluster(name: str) -> Callable[[Sequence[str]], None]:
+    """A verb of `satgan.cluster_verbs`, imported when it is called."""
+
+    def run(words: Sequence[str]) -> None:
+        import satgan.cluster_verbs as verbs
+
+        getattr(verbs, name)(words)
+
+    return run
+
+
 def _tiles(name: str) -> Callable[[Sequence[str]], None]:
     """A verb of `satgan.tiles_verbs`, imported when it is called."""
 
@@ -220,8 +237,13 @@ TILES_VERBS = {
     "inspect": Verb("judge the tiles of a set or folder, and draw them by reason", _tiles("inspect")),
     "show": Verb("show what a tile set holds", _tiles("show")),
 }
+CLUSTER_VERBS = {
+    "check": Verb("what is wrong with a cluster file, before `ray up`", _cluster("cluster_check")),
+}
+GROUPS = {"tiles": TILES_VERBS, "cluster": CLUSTER_VERBS}
 VERBS = {
     "describe": Verb("layers, parameters, FLOPs and memory of a preset's networks", _describe),
+    "preflight": Verb("what a run on a cluster will take: hours, bytes, memory, price", _cluster("preflight")),
     "train": Verb("train, or resume; without --tiles on embedded NASA Blue Marble imagery", _train),
     "runs": Verb("list the runs of a store: state, step, best score, age, size", _runs("runs")),
     "prune": Verb(

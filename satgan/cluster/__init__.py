@@ -1,0 +1,1 @@
+"""What the machines need: prices, size and cost of a run; a cluster file that is fit to be started."""
