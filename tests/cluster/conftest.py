@@ -5,13 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.cloud import filled_in
 from tests.cluster.stack import ROOT
 
 IMAGE, GROUP = "ami-0123456789abcdef0", "sg-0123456789abcdef0"
-PLACES = {
-    "<ami-… of the stack's ImageId>": IMAGE,
-    '"<sg-… of the stack\'s SecurityGroupId>"': GROUP,
-}
 
 
 @pytest.fixture
@@ -31,10 +28,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def filled(home: Path) -> Path:
     """cluster.yaml as the operator has it."""
     assert os.environ["HOME"] == str(home)
-    text = (ROOT / "cluster.yaml").read_text()
-    for place, value in PLACES.items():
-        assert text.count(place) == 1, place
-        text = text.replace(place, value)
     path = home / "cluster.yaml"
-    path.write_text(text)
+    path.write_text(filled_in((ROOT / "cluster.yaml").read_text(), IMAGE, GROUP))
     return path
