@@ -87,17 +87,9 @@ def _say(text: str) -> None:
 
 
 def _train(words: Sequence[str]) -> None:
-    from satgan.options import add_config_options, config_from, forked_config_from
+    from satgan.options import config_from, forked_config_from, train_parser
 
-    parser = _parser("train", VERBS, "satgan train")
-    parser.add_argument("--dry-run", action="store_true", help="print the complete config and what it needs, and stop")
-    parser.add_argument("--json", action="store_true", help="results as JSON")
-    parser.add_argument(
-        "--fork", metavar="NAME", help="go on from the newest checkpoint of the run --name as a new run, under "
-        "the settings given here; the same command again resumes the new run",
-    )  # fmt: skip
-    add_config_options(parser, words)
-    parsed = parser.parse_all(words)
+    parsed = train_parser(words).parse_all(words)
     config, parent = forked_config_from(parsed) if parsed.fork else (config_from(parsed), None)
 
     from satgan.train.device import decide
@@ -220,6 +212,17 @@ def _cluster(name: str) -> Callable[[Sequence[str]], None]:
     return run
 
 
+def _jobs(name: str) -> Callable[[Sequence[str]], None]:
+    """A verb of `satgan.jobs_verbs`, imported when it is called."""
+
+    def run(words: Sequence[str]) -> None:
+        import satgan.jobs_verbs as verbs
+
+        getattr(verbs, name)(words)
+
+    return run
+
+
 def _tiles(name: str) -> Callable[[Sequence[str]], None]:
     """A verb of `satgan.tiles_verbs`, imported when it is called."""
 
@@ -249,6 +252,8 @@ VERBS = {
     "prune": Verb(
         "show, then remove, checkpoints that are neither newest nor best, unfinished or corrupt", _runs("prune")
     ),
+    "submit": Verb("train or sweep on a cluster: hand a job in, or follow the one that has the run", _jobs("submit")),
+    "jobs": Verb("a cluster's jobs: list, show, stop, watch", _jobs("jobs")),
     "sample": Verb("draw new tiles from a checkpoint", _sample),
     "judge": Verb("score tiles or a checkpoint against real tiles", _judge),
 }

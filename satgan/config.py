@@ -36,6 +36,15 @@ class Config(Group):
             )
         return self
 
+    @model_validator(mode="after")
+    def _budget_has_a_price(self) -> "Config":
+        if self.train.budget is not None and not self.train.worker_price + self.train.head_price:
+            raise ValueError(
+                f"train.budget = {self.train.budget:g} USD, but no price: give --train.worker-price (USD per hour and "
+                "worker); `satgan submit --cluster FILE` finds it"
+            )
+        return self
+
     def numbers(self) -> dict[str, Any]:
         """The part that the run's numbers follow from: everything but where, how long, how fast and how often shown."""
         tree = self.model_dump(mode="json")
@@ -57,7 +66,7 @@ FREE_OPTIONS = (
     "train.restarts", "train.hang_seconds", "train.start_seconds", "train.resize_seconds",
     "train.log_steps", "train.film_steps",
     "train.checkpoint_steps", "train.checkpoint_seconds", "train.keep_checkpoints", "train.keep_best", "train.on_nan",
-    "train.rollbacks", "judge.tiles",
+    "train.rollbacks", "train.worker_price", "train.head_price", "train.budget", "judge.tiles",
 )  # fmt: skip
 """Options that may differ when a run is resumed: no number of any step depends on them, until a run that diverged is
 rolled back; from there on the numbers depend on which checkpoint it went back to, too."""

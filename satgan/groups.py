@@ -16,6 +16,7 @@ from satgan.kinds import (
     Norm,
     NotNegative,
     Place,
+    Price,
     Rate,
     Seconds,
     Share,
@@ -251,6 +252,13 @@ class TrainConfig(Group):
     )
     keep_checkpoints: Count = Field(3, description="newest checkpoints that are kept; older ones are removed (S09)")
     keep_best: Count = Field(1, description="best checkpoints by the judge's score that are kept besides (S09)")
+    worker_price: NotNegative = Field(
+        0, description="what a worker's machine, or its share of one, costs; `satgan submit` knows it [USD per hour]"
+    )
+    head_price: NotNegative = Field(0, description="what the machines beside the workers' cost [USD per hour]")
+    budget: Price | None = Field(
+        None, description="the run saves and stops once all attempts at it have cost so much; none: no limit [USD]"
+    )
 
     @property
     def worker_range(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from satgan.presets import PRESETS
 
 SHORT_FORMS = {
     "tiles.source": "--tiles", "train.store": "--store", "train.name": "--name", "train.seed": "--seed",
-    "train.workers": "--workers",
+    "train.workers": "--workers", "train.budget": "--budget",
 }  # fmt: skip
 DEFAULT_PRESET = "demo"
 
@@ -74,6 +74,19 @@ def add_config_options(parser: Parser, words: Sequence[str]) -> None:
             section.add_argument(
                 *names, dest=path, default=argparse.SUPPRESS, metavar=_metavar(info), help=_help(info, default)
             )
+
+
+def train_parser(words: Sequence[str]) -> Parser:
+    """The parser of `satgan train`, whose help shows the defaults of the preset that `words` names."""
+    parser = Parser(prog="satgan train", description="train, or resume; without --tiles on embedded imagery")
+    parser.add_argument("--dry-run", action="store_true", help="print the complete config and what it needs, and stop")
+    parser.add_argument("--json", action="store_true", help="results as JSON")
+    parser.add_argument(
+        "--fork", metavar="NAME", help="go on from the newest checkpoint of the run --name as a new run, under "
+        "the settings given here; the same command again resumes the new run",
+    )  # fmt: skip
+    add_config_options(parser, words)
+    return parser
 
 
 def config_from(parsed: argparse.Namespace) -> Config:

@@ -1,5 +1,6 @@
 """What computes: the versions that numbers depend on, and the commit."""
 
+import os
 import platform
 import subprocess
 from functools import cache
@@ -7,6 +8,9 @@ from importlib import metadata
 from pathlib import Path
 
 from satgan import __version__
+
+COMMIT_NAME = "SATGAN_COMMIT"
+"""The environment variable by which a submitted job knows the commit of the source that came with it."""
 
 
 def versions() -> dict[str, str]:
@@ -17,10 +21,11 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str:
-    """The commit of the source tree (asked for once), `-dirty` with changes, or `unknown` outside a checkout."""
+    """The commit of the source tree (asked for once), `-dirty` with changes; outside a checkout what the submitter of
+    this source said, else `unknown`."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
-        return "unknown"
+        return os.environ.get(COMMIT_NAME, "unknown")
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)

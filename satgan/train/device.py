@@ -58,6 +58,14 @@ def free_memory() -> None:
     torch.cuda.empty_cache()  # nothing where CUDA was never used
 
 
+def gpu_memory_bytes() -> dict[str, int] | None:
+    """Of this process's GPU: `used`, by whomever, and `total`; None without one."""
+    if not torch.cuda.is_available():
+        return None
+    free, total = torch.cuda.mem_get_info()
+    return {"used": total - free, "total": total}
+
+
 def moment(device: torch.device) -> "torch.cuda.Event | None":
     """On a GPU an event that is reached when all that the caller has asked for so far is done; elsewhere None."""
     if device.type != "cuda":

@@ -2,6 +2,8 @@
 
 {"step": 20, "numbers": {…}, "timing": {…}}     at log steps; `numbers` follow from config and seed alone
 {"step": 0, "event": "start", …}                start, resume, checkpoint, stop, end
+                                                where prices are known `timing`, stop and end have `dollars`: the cost
+                                                of all attempts so far (satgan/train/cost.py)
 {"step": 0, "event": "failed", "found": …}      what ended the attempt
 {"step": 500, "event": "corrupt_checkpoint", "corrupt_step": 1000, "found": …, "aside": …}     on resume
 {"step": 500, "event": "checkpoint_failed", "found": …, "remedy": …, "stands": 0}              it is tried again
@@ -56,6 +58,8 @@ class Journal:
         self._lock, self._unwritten, self._step = threading.RLock(), bytearray(), start_step
         self._path = path = folder.fetch(JOURNAL_NAME)
         with folder_errors_told("write the journal", str(path)):
+            self.dollars = dollars_in(path.read_bytes()) if path.exists() else 0.0
+            """What attempts before this one have cost, what is dropped now included."""
             _drop_after(path, start_step)
             self._file = path.open("ab", buffering=0)
         self._events = Events(folder.local / EVENTS_FOLDER, start_step)
@@ -142,11 +146,20 @@ def has_ended(folder: RunFolder, step: int) -> bool:
     return path.exists() and step in {entry["step"] for entry in _events(path, "end")}
 
 
-def events_in(raw: bytes) -> list[dict[str, Any]]:
-    """The events of a journal, in order; what is no whole line is passed over."""
+def entries_in(raw: bytes) -> list[dict[str, Any]]:
+    """The entries of a journal, in order; what is no whole line is passed over."""
     lines = raw.decode(errors="replace").splitlines(keepends=True)
-    entries = (json.loads(line) for line in lines if _step_of(line) < math.inf)
-    return [entry for entry in entries if "event" in entry]
+    return [json.loads(line) for line in lines if _step_of(line) < math.inf]
+
+
+def events_in(raw: bytes) -> list[dict[str, Any]]:
+    """The events of a journal, in order."""
+    return [entry for entry in entries_in(raw) if "event" in entry]
+
+
+def dollars_in(raw: bytes) -> float:
+    """What a journal says that the run has cost; 0 where it says nothing."""
+    return max((entry.get("timing", entry).get("dollars", 0.0) for entry in entries_in(raw)), default=0.0)
 
 
 def _events(path: Path, event: str) -> list[dict[str, Any]]:

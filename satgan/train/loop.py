@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from itertools import islice
 
 from satgan.config import Config
-from satgan.errors import Stopped, StoreError
+from satgan.errors import StoreError
 from satgan.gan.lane import Lane
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
@@ -12,6 +12,7 @@ from satgan.tiles.stream import Batch, TileStream
 from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, restore
 from satgan.train.clock import Clock
+from satgan.train.cost import Meter
 from satgan.train.device import LaneRunner, decide, free_memory, training_device
 from satgan.train.divergence import NotFinite, Rollback, roll_back, wrong_numbers, wrong_tensors
 from satgan.train.feed import Feed
@@ -24,6 +25,7 @@ from satgan.train.progress import Progress
 from satgan.train.recovery import Corrupt, go_back, recover
 from satgan.train.run_folder import RunFolder, write_config
 from satgan.train.scorer import Scorer
+from satgan.train.stop import stopped
 from satgan.train.troubles import Troubles
 from satgan.train.watch import Entry, Watch
 
@@ -85,6 +87,8 @@ class _Run:
         self.film = Film(self.folder.store, config, self.troubles)
         self.path_a_steps = 0.0
         self.score: float | None = None
+        self.meter: Meter | None = None
+        """Worker 0's."""
 
     def _recover(self, is_rollback: bool) -> list[Corrupt]:
         """Worker 0 clears the way before anybody looks."""
@@ -136,6 +140,8 @@ class _Run:
             stream = stack.enter_context(self.feed.stream(self.start_step, self.origin.attempt))
             clock = Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
             self._note_start(journal)
+            if journal:
+                self.meter = Meter(train, ranks.world_size(), self.watch.bill, journal.dollars)
             keeper = self._keeper(journal, stack)
             for batch in islice(stream, train.steps - self.start_step):
                 step = batch.step
@@ -149,7 +155,7 @@ class _Run:
                     self.score = keeper.score
                     self._show(step + 1, numbers, clock, at_checkpoint=True)
                 if stopping:
-                    self._stop(step + 1, journal, keeper)
+                    self._stop(step + 1, stopping, journal, keeper)
             keeper.settle()
             clock.stop()
             keeper.end(journal)
@@ -190,8 +196,11 @@ class _Run:
         if (step + 1) % self.train.log_steps == 0:
             numbers |= self.pair.evaluate()
         self._check(step + 1, wrong_numbers(numbers), journal)
-        if (step + 1) % self.train.log_steps == 0 and journal:
-            journal.numbers(step + 1, numbers, clock.timing(stream.waited_seconds))
+        if (step + 1) % self.train.log_steps == 0:
+            timing = clock.timing(stream.waited_seconds) | self._cost()
+            if journal:
+                journal.numbers(step + 1, numbers, timing)
+            self._tell(step + 1, numbers | timing)
         if (step + 1) % min(self.train.log_steps, 10) == 0:
             self._show(step + 1, numbers, clock)
         return numbers
@@ -209,31 +218,40 @@ class _Run:
             journal.hand_in()
         raise NotFinite(step, wrong)
 
-    def _wishes(self, step: int) -> tuple[bool, Entry | None]:
-        """Whether all workers save and stop after `step` steps, and the notice for which they save and go on."""
+    def _wishes(self, step: int) -> tuple[str, Entry | None]:
+        """For what, "stop" or "budget", all workers save and stop after `step` steps, and the notice for which they
+        save and go on."""
         if step == self.train.steps or (ranks.world_size() > 1 and step % STOP_STEPS):
-            return False, None
+            return "", None
         wish = "go on"
-        if self.first:
-            wish = "stop" if self.watch.stop() else "look" if self.watch.look() else wish
+        if self.meter:
+            spent = "budget" if self.meter.is_spent() else ""
+            wish = "stop" if self.watch.stop() else spent or ("look" if self.watch.look() else wish)
         wish = ranks.from_first(wish)
-        return wish == "stop", self.watch.notice() if wish == "look" else None
+        return wish if wish in ("stop", "budget") else "", self.watch.notice() if wish == "look" else None
 
-    def _stop(self, step: int, journal: Journal | None, keeper: Keeper) -> None:
+    def _stop(self, step: int, why: str, journal: Journal | None, keeper: Keeper) -> None:
         """Ends a run whose last checkpoint is being written.
 
         Raises:
             Stopped: always.
         """
         if journal:
-            journal.event(step, "stop")
+            journal.event(step, "stop", why=why, **self._cost())
         keeper.settle()
         if journal:
             journal.hand_in()
         ranks.barrier()  # a worker that raises ends the others under Ray
-        checkpoint = self.folder.place(f"{FOLDER}/{name_of(step)}")
-        found = f"stopped after step {step} of {self.train.steps}; {checkpoint} is whole"
-        raise Stopped(found, "the same command goes on from there")
+        raise stopped(self.train, step, self.folder.place(f"{FOLDER}/{name_of(step)}"), why)
+
+    def _cost(self) -> dict[str, float]:
+        return self.meter.about() if self.meter else {}
+
+    def _tell(self, step: int, figures: dict[str, float]) -> None:
+        """Tells the watch how it stands with this worker."""
+        score = {} if self.score is None else {"score": self.score}
+        share = {"path_a_share": self.path_a_steps / (step - self.start_step)}
+        self.watch.numbers(step, figures | share | score)
 
     def _begin(self, lane: Lane, batch: Batch) -> None:
         lane.begin(*self.feed.inputs(batch, self.pair.lanes.index(lane)))
@@ -261,14 +279,14 @@ class _Run:
             share = self.path_a_steps / (step - self.start_step)
             real, fake, fooling = (numbers[f"{name}_loss_before"] for name in ("real", "fake", "generator"))
             speed, left = clock.tiles_per_second(), clock.seconds_left()
-            told = Progress(step, self.train.steps, real, fake, fooling, share, speed, left, at_checkpoint, self.score)
-            self.watch.progress(told)
+            figures = step, self.train.steps, real, fake, fooling, share, speed, left, at_checkpoint
+            self.watch.progress(Progress(*figures, self.score, self._cost().get("dollars")))
 
     def _end(self, journal: Journal | None, clock: "Clock", stream: TileStream) -> Outcome | None:
         if journal is None:
             return None
         film = self.film.develop()
-        journal.event(self.train.steps, "end", seconds=clock.seconds())
+        journal.event(self.train.steps, "end", seconds=clock.seconds(), **self._cost())
         journal.hand_in()
         place, seconds, steps = self.folder.place, clock.seconds(), self.train.steps
         speed = clock.tiles() / seconds if seconds else 0.0
@@ -276,4 +294,5 @@ class _Run:
         checkpoint, grid = place(f"{FOLDER}/{name_of(steps)}"), place(grid_name(steps))
         shown = film and place(film)
         best = best_place(self.folder)
-        return Outcome(self.folder.url, steps, checkpoint, grid, shown, *best, seconds, speed, waited)
+        paid = self._cost().get("dollars")
+        return Outcome(self.folder.url, steps, checkpoint, grid, shown, *best, seconds, speed, waited, paid)

@@ -10,7 +10,7 @@ from satgan.train.run_folder import RunFolder
 
 class Outcome(NamedTuple):
     """Where a finished run's results lie (paths or s3:// urls), and how it went; `best` is the best checkpoint by the
-    judge, and `score` its score."""
+    judge, and `score` its score, `dollars` what all attempts have cost in USD, where prices are known."""
 
     run: str
     step: int
@@ -22,6 +22,7 @@ class Outcome(NamedTuple):
     seconds: float
     tiles_per_second: float
     waited_share: float
+    dollars: float | None = None
 
 
 def is_finished(folder: RunFolder, steps: int) -> bool:

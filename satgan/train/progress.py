@@ -7,7 +7,8 @@ from typing import NamedTuple, TextIO
 
 
 class Progress(NamedTuple):
-    """A moment of a run; losses are those before the last update, the score is the judge's newest."""
+    """A moment of a run; losses are those before the last update, the score is the judge's newest, dollars are USD that
+    all attempts have cost, where prices are known."""
 
     step: int
     steps: int
@@ -19,17 +20,19 @@ class Progress(NamedTuple):
     seconds_left: float
     at_checkpoint: bool = False
     score: float | None = None
+    dollars: float | None = None
 
     def text(self) -> str:
-        """`step 120/2400 · 3:12 left · D real 0.61 fake 0.58 · G 0.90 · 812 tiles/s · path A 43% · score 7.1`"""
+        """`step 120/2400 · 3:12 left · D real 0.61 fake 0.58 · G 0.90 · 812 tiles/s · path A 43% · score 7.1`; cost"""
         minutes, seconds = divmod(round(self.seconds_left), 60)
         hours, minutes = divmod(minutes, 60)
         score = "" if self.score is None else f" · score {self.score:.1f}"
+        cost = "" if self.dollars is None else f" · {self.dollars:.2f} USD"
         left = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
         return (
             f"step {self.step}/{self.steps} · {left} left · D real {self.real_loss:.2f} fake {self.fake_loss:.2f} · "
             f"G {self.generator_loss:.2f} · {self.tiles_per_second:,.0f} tiles/s · "
-            f"path A {self.path_a_share:.0%}{score}"
+            f"path A {self.path_a_share:.0%}{score}{cost}"
         )
 
 

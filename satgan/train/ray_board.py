@@ -32,6 +32,7 @@ class Noticeboard:
         self._stop = False
         self._error: SatganError | None = None
         self._held_until = math.inf
+        self._paid, self._per_second, self._billed_at = 0.0, 0.0, time.monotonic()
 
     def pin(self, progress: Progress) -> None:
         """Worker 0 tells how far it is. A checkpoint's line is not lost behind the next one."""
@@ -68,6 +69,14 @@ class Noticeboard:
     def vouch(self, seconds: float) -> None:
         """The run is surely the driver's for so long from now."""
         self._held_until = time.monotonic() + seconds
+
+    def bill(self, dollars_per_second: float, told: float) -> float:
+        """Workers begin, at that price from now on; what all attempts have cost, where the journal has `told`. While
+        workers were missing, their machines were not, as far as is known here."""
+        now = time.monotonic()
+        self._paid = max(told, self._paid + (now - self._billed_at) * self._per_second)
+        self._per_second, self._billed_at = dollars_per_second, now
+        return self._paid
 
     def seconds_left(self) -> float | SatganError:
         """For how long it is, or what it must end for."""

@@ -42,7 +42,7 @@ def ray_running(config: Config) -> Iterator[bool]:
     address = os.environ.get("RAY_ADDRESS", "")
     if started and address:
         _check_reachable(address)
-        ray.init(log_to_driver=False)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
     elif started:
         ray.init(
             address="local", num_cpus=max(cores(), config.train.worker_range[1] + 1), include_dashboard=False,

@@ -2,6 +2,7 @@
 
 import math
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from satgan.train.progress import Progress
 from satgan.train.ray_board import left_asker, open_board, stop_asker, watching
 from satgan.train.ray_cluster import ray_running
 from satgan.train.ray_faults import Referee, own_error
+from satgan.train.ray_metrics import Gauges
+from satgan.train.ray_words import words_told
 from satgan.train.run_folder import RunFolder, read_config
 from satgan.train.stop import StopSignals
 from satgan.train.watch import Entry, Watch, say_on_stderr
@@ -75,11 +78,15 @@ def worker(about: dict[str, Any]) -> Any:
     threading.Thread(target=_end_as_orphan, args=[os.getppid()], name="orphan", daemon=True).start()
     config, board = as_begun(Config.model_validate(about["config"])), about["board"]
     notices, restarts = _Notices(), ray.get(board.restarts.remote())
+    context = ray.train.get_context()
+    rank = context.get_world_rank()
+    gauges = Gauges(config.train, rank, context.get_world_size())
     watch = Watch(
         board.pin.remote, _report, stop_asker(board), board.say.remote, notices.due, notices.news, restarts,
-        left_asker(board),
+        left_asker(board), numbers=gauges.set, bill=lambda rate, told: ray.get(board.bill.remote(rate, told)),
     )  # fmt: skip
-    outcome = train_loop(config, watch)
+    with words_told(f"[worker {rank} on {socket.gethostname()}]", board.say.remote):
+        outcome = train_loop(config, watch)
     return tuple(outcome) if outcome else None
 
 

@@ -14,6 +14,7 @@ from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.store import FolderStore, open_store
 from satgan.tiles.tile_set import TileSet, open_tile_set
 from satgan.train.checkpoint import complete_steps
+from satgan.train.cost import check_budget
 from satgan.train.fork import fork
 from satgan.train.lease import Lease
 from satgan.train.loop import train_loop
@@ -67,6 +68,7 @@ def prepare(config: Config, say: Callable[[str], None], parent: str | None = Non
     Raises:
         TilesError: no tiles, or of another size or channel count than the networks.
         CheckpointError: the run was started with other settings, or cannot be forked.
+        InputError: it has spent its budget.
     """
     config, tile_set_digest = place(config, say)
     if parent is not None:
@@ -82,6 +84,8 @@ def prepare(config: Config, say: Callable[[str], None], parent: str | None = Non
         step = steps[-1] if steps else 0
         if step >= config.train.steps:  # it would be called complete: is it?
             step, _ = newest_whole(folder.store)
+        if step < config.train.steps:
+            check_budget(folder.store, config.train)
     finally:
         folder.close()
     return resumed or config, step

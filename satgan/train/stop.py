@@ -1,4 +1,5 @@
-"""Stopping at the user's word: the first Ctrl-C or SIGTERM saves and stops, the second stops without saving."""
+"""Stopping before the end: the first Ctrl-C or SIGTERM saves and stops, as a spent budget does, the second does not
+save."""
 
 import os
 import signal
@@ -7,9 +8,21 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
+from satgan.errors import Stopped
+from satgan.groups import TrainConfig
+
 STDERR = 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TOLD = "saving, then stopping; once more to stop as soon as what is being written is written …"
+
+
+def stopped(train: TrainConfig, step: int, checkpoint: str, why: str) -> Stopped:
+    """What ends a run that was stopped after `step` steps at the user's word ("stop"), or for its "budget"."""
+    found = f"stopped after step {step} of {train.steps}; {checkpoint} is whole"
+    if why == "budget":
+        spent = f"the budget of {train.budget:g} USD is spent: {found}"
+        return Stopped(spent, "with a larger --budget the same command goes on from there")
+    return Stopped(found, "the same command goes on from there")
 
 
 class StopSignals:

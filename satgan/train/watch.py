@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from satgan.train.cost import Bill, as_told
 from satgan.train.progress import Progress
 
 Entry = dict[str, Any]
@@ -29,6 +30,8 @@ class Watch(NamedTuple):
     restarts    why workers of this run were started anew, in order, each with its `time`
     check       asked by worker 0, from any thread, before it writes what others could not bear: raises StoreUnreachable
                 while it is not sure that the run is this process's, RunLost where it is not
+    numbers     told by every worker (step, figures) at log steps: the journal's numbers and timing, and its own
+    bill        asked by worker 0 when it begins; see satgan/train/cost.py
     """
 
     progress: Callable[[Progress], None]
@@ -39,3 +42,5 @@ class Watch(NamedTuple):
     notice: Callable[[], Entry | None] = lambda: None
     restarts: Sequence[Entry] = ()
     check: Callable[[], None] = lambda: None
+    numbers: Callable[[int, dict[str, float]], None] = lambda step, figures: None
+    bill: Bill = as_told

@@ -1,0 +1,127 @@
+"""The verbs `satgan submit train|sweep` and `satgan jobs list|show|stop|watch`: their options, and what they print."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from satgan.cluster.job_server import JobServer, job_server
+from satgan.cluster.jobs import Job, check_end, find, follow, jobs_of, stop_job, submit_job
+from satgan.cluster.submission import Submission, sweep_submission, train_submission
+from satgan.cluster.watch import watch
+from satgan.errors import ConfigError, nearest
+from satgan.options import Parser
+from satgan.tiles.store import open_store
+from satgan.train.watch import say_on_stderr
+
+HEADINGS = ("job", "state", "run", "started (UTC)", "ended (UTC)")
+SUBMITTED = ("train", "sweep")
+ACTIONS = ("list", "show", "stop", "watch")
+DETACHED = "\nno longer followed; the job goes on: the same command follows it again, `satgan jobs stop {0}` stops it"
+
+
+def submit(words: Sequence[str]) -> None:
+    """Hands a run or a sweep in, and follows it."""
+    parser = Parser(
+        prog="satgan submit",
+        usage="satgan submit [options] train|sweep …",
+        description="train or sweep on a cluster. The job outlives this machine; the same command again follows it, or "
+        "resumes the run when it has ended",
+    )
+    _add_cluster_options(parser)
+    parser.add_argument("--detach", action="store_true", help="do not follow the job")
+    parser.add_argument("verb", choices=SUBMITTED, metavar="train|sweep", help="what, with its own options after it")
+    place = next((number for number, word in enumerate(words) if word in SUBMITTED), len(words))
+    given = parser.parse_all(words[: place + 1])
+    what = _submission(given, words[place + 1 :])
+    with _server(given) as server:
+        job_id = submit_job(server, what, say_on_stderr)
+        if given.detach:
+            print(job_id)
+        else:
+            _follow(server, job_id)
+
+
+def jobs(words: Sequence[str]) -> None:
+    """Lists, shows, stops or watches jobs."""
+    parser = Parser(prog="satgan jobs", description="a cluster's jobs: list them, show, stop or watch one")
+    parser.add_argument("action", nargs="?", default="list", metavar="|".join(ACTIONS), help="default: list")
+    parser.add_argument("job", nargs="?", metavar="JOB", help="a job's id, or the name or url of its run")
+    parser.add_argument("--json", action="store_true", help="results as JSON")
+    _add_cluster_options(parser)
+    given = parser.parse_all(words)
+    if given.action not in ACTIONS:
+        raise ConfigError(f"unknown: satgan jobs {given.action}", nearest(given.action, ACTIONS))
+    if given.action != "list" and given.job is None:
+        raise ConfigError(f"satgan jobs {given.action}: no JOB given", "give its id, or the name or url of its run")
+    if given.action == "watch" and "/" in given.job:  # a run's own url: its store is all that is needed
+        watch(open_store(given.job), print)
+        return
+    with _server(given) as server:
+        known = jobs_of(server)
+        if given.action == "list":
+            print(json.dumps([job._asdict() for job in known], indent=2) if given.json else _table(known))
+            return
+        job = find(known, given.job)
+        if given.action == "show":
+            _show(server, job, given.json)
+        elif given.action == "stop":
+            stop_job(server, job, say_on_stderr)
+            ended = follow(server, job.id, _print, say_on_stderr)
+            print(f"{ended.id} {ended.state}")
+            return
+    if given.action == "watch":
+        watch(open_store(job.run), print)
+
+
+def _submission(given: argparse.Namespace, words: Sequence[str]) -> Submission:
+    if given.verb == "sweep":
+        return sweep_submission(words)
+    return train_submission(words, {})
+
+
+def _add_cluster_options(parser: Parser) -> None:
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--cluster", type=Path, metavar="FILE", help="of `ray up`; an ssh tunnel leads there (default: cluster.yaml)"
+    )
+    where.add_argument(
+        "--address", metavar="URL", help="of a job server that needs no tunnel, such as http://127.0.0.1:8265 "
+        "(default: RAY_API_SERVER_ADDRESS, else the tunnel)",
+    )  # fmt: skip
+
+
+def _server(given: argparse.Namespace) -> AbstractContextManager[JobServer]:
+    return job_server(given.address, given.cluster, say_on_stderr)
+
+
+def _follow(server: JobServer, job_id: str) -> None:
+    try:
+        job = follow(server, job_id, _print, say_on_stderr)
+    except KeyboardInterrupt:
+        say_on_stderr(DETACHED.format(job_id))
+        return
+    check_end(job)
+
+
+def _print(text: str) -> None:
+    print(text, end="", flush=True)
+
+
+def _show(server: JobServer, job: Job, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(job._asdict(), indent=2))
+        return
+    for name, value in job._asdict().items():
+        if value:
+            print(f"{name}: {value}")
+    print(server.client().get_job_logs(job.id)[-3000:], end="")
+
+
+def _table(known: list[Job]) -> str:
+    rows = [HEADINGS, *((job.id, job.state, job.run, job.started, job.ended) for job in known)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    return "\n".join(
+        "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
