@@ -75,6 +75,7 @@ else
   cp "/oldroot$lab/key" /home/ubuntu/.ssh/satgan
   chmod 600 /home/ubuntu/.ssh/satgan
 fi
+touch "/oldroot$lab/$name.up"
 umount -l /oldroot
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 start=true

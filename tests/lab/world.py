@@ -46,7 +46,19 @@ class Machine:
         ):  # fmt: skip
             _run("ip", "-n", name, *words)
         keep = [str(ROOT), sys.prefix, sys.base_prefix]
-        command = ["ip", "netns", "exec", name, "unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
+        command = [
+            "ip",
+            "netns",
+            "exec",
+            name,
+            "unshare",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--pid",
+            "--fork",
+            "--kill-child",
+        ]
         with (folder / f"{name}.log").open("w") as log:
             self._process = subprocess.Popen(
                 [*command, str(HOST), name, address if has_sshd else "none", str(folder), *keep],
@@ -127,9 +139,12 @@ def main(folder: Path) -> None:
         Metadata.notices.mkdir()
         threading.Thread(target=ThreadingHTTPServer((METADATA, 80), Metadata).serve_forever, daemon=True).start()
         laptop = Machine("laptop", "172.31.255.1", folder, has_sshd=False)
-        while not laptop.pid:
+        while not (folder / "laptop.up").exists():
             time.sleep(0.05)
-        keys = cloud.operator.environment(endpoint) | {"AWS_ENDPOINT_URL_S3": store, "AWS_DEFAULT_REGION": "eu-central-1"}
+        keys = cloud.operator.environment(endpoint) | {
+            "AWS_ENDPOINT_URL_S3": store,
+            "AWS_DEFAULT_REGION": "eu-central-1",
+        }
         about = {"laptop": laptop.pid, "image": cloud.image, "group": cloud.group, "environment": keys}
         print(json.dumps(about), flush=True)
         _keep_alike(cloud, folder)
@@ -150,8 +165,9 @@ def _keep_alike(cloud: Cloud, folder: Path) -> None:
             machines.pop(name).cut()
         listed = [
             {
-                "id": machine["InstanceId"], "address": machine.get("PrivateIpAddress"), "type": machine["InstanceType"],
-                "life": machine.get("InstanceLifecycle", "on-demand"), "state": machine["State"]["Name"],
+                "id": machine["InstanceId"], "type": machine["InstanceType"],
+                "address": machine.get("PrivateIpAddress"), "life": machine.get("InstanceLifecycle", "on-demand"),
+                "state": machine["State"]["Name"],
                 "profile": machine["IamInstanceProfile"]["Arn"].rsplit("/", 1)[1],
                 "pid": machines[machine["InstanceId"]].pid if machine["InstanceId"] in machines else 0,
             }
