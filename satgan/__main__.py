@@ -48,22 +48,28 @@ def _dispatch(words: Sequence[str]) -> None:
         print(_overview())
     elif words[0] == "--version":
         print(f"satgan {__version__}")
-    elif words[0] == "tiles" and len(words) > 1 and words[1] in TILES_VERBS:
-        TILES_VERBS[words[1]].run(words[2:])
-    elif words[0] == "tiles" and words[1:2] in ([], ["-h"], ["--help"]):
-        print(_listed("usage: satgan tiles VERB …", TILES_VERBS))
-    elif words[0] == "tiles":
-        raise ConfigError(f"unknown verb: tiles {words[1]}", nearest(words[1], TILES_VERBS))
+    elif words[0] in GROUPS:
+        _dispatch_in(words[0], words[1:])
     elif words[0] in VERBS:
         VERBS[words[0]].run(words[1:])
     else:
-        raise ConfigError(f"unknown verb: {words[0]}", nearest(words[0], [*VERBS, "tiles"]))
+        raise ConfigError(f"unknown verb: {words[0]}", nearest(words[0], [*VERBS, *GROUPS]))
+
+
+def _dispatch_in(group: str, words: Sequence[str]) -> None:
+    verbs = GROUPS[group]
+    if words[:1] in ([], ["-h"], ["--help"]):
+        print(_listed(f"usage: satgan {group} VERB …", verbs))
+    elif words[0] in verbs:
+        verbs[words[0]].run(words[1:])
+    else:
+        raise ConfigError(f"unknown verb: {group} {words[0]}", nearest(words[0], verbs))
 
 
 def _overview() -> str:
-    tiles = {f"tiles {name}": verb for name, verb in TILES_VERBS.items()}
+    grouped = {f"{group} {name}": verb for group, verbs in GROUPS.items() for name, verb in verbs.items()}
     usage = "usage: satgan VERB …\n\nTrains a DCGAN on satellite tiles, on a laptop or on a Ray cluster."
-    return _listed(usage, tiles | VERBS) + "\n\n`satgan VERB --help` tells more."
+    return _listed(usage, grouped | VERBS) + "\n\n`satgan VERB --help` tells more."
 
 
 def _listed(head: str, verbs: dict[str, Verb]) -> str:
@@ -229,8 +235,15 @@ TILES_VERBS = {
     "inspect": Verb("judge the tiles of a set or folder, and draw them by reason", _of("tiles_verbs", "tiles_inspect")),
     "show": Verb("show what a tile set holds", _of("tiles_verbs", "tiles_show")),
 }
+CLUSTER_VERBS = {
+    "check": Verb("what is wrong with a cluster file, before `ray up`", _of("cluster_verbs", "cluster_check")),
+}
+GROUPS = {"tiles": TILES_VERBS, "cluster": CLUSTER_VERBS}
 VERBS = {
     "describe": Verb("layers, parameters, FLOPs and memory of a preset's networks", _describe),
+    "preflight": Verb(
+        "what a run on a cluster will take: hours, bytes, memory, price", _of("cluster_verbs", "preflight")
+    ),
     "train": Verb("train, or resume; without --tiles on embedded NASA Blue Marble imagery", _train),
     "runs": Verb("list the runs of a store: state, step, best score, age, size", _of("runs_verbs", "runs")),
     "prune": Verb(
@@ -242,7 +255,9 @@ VERBS = {
     "pull": Verb(
         "fetch a checkpoint, verified: the generator for sampling, or all for resuming", _of("sweep_verbs", "pull")
     ),
-    "submit": Verb("train or sweep on a cluster: hand a job in, or follow the one that has the run", _of("jobs_verbs", "submit")),
+    "submit": Verb(
+        "train or sweep on a cluster: hand a job in, or follow the one that has the run", _of("jobs_verbs", "submit")
+    ),
     "jobs": Verb("a cluster's jobs: list, show, stop, watch", _of("jobs_verbs", "jobs")),
     "sample": Verb("draw new tiles from a checkpoint", _sample),
     "report": Verb("write a run's page: pictures, scores, losses, what happened, config", _report),

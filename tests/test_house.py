@@ -17,14 +17,14 @@ FLOORS = (
     ("train",),
     ("gallery", "cluster"),
     ("options", "bar"),
-    ("tiles_verbs", "judge_verb", "runs_verbs", "jobs_verbs", "doctor_verb", "log_verbs"),
+    ("tiles_verbs", "judge_verb", "runs_verbs", "jobs_verbs", "cluster_verbs", "doctor_verb", "log_verbs"),
     ("__main__",),
 )
 """A room imports only from floors above its own, and from itself."""
 
 HOMES = {
     "boto3": ("satgan/tiles/store.py",),
-    "botocore": ("satgan/tiles/store.py", "satgan/tiles/s3_errors.py"),
+    "botocore": ("satgan/tiles/store.py", "satgan/tiles/s3_errors.py", "satgan/cluster/check_nodes.py"),
     "rasterio": ("satgan/tiles/", "bench/cut.py"),
     "PIL": ("satgan/tiles/", "satgan/pictures/"),
     "ray": ("satgan/train/ray_", "satgan/cluster/", "tune/", "bench/tile_peers.py", "bench/faults.py"),

@@ -5,8 +5,11 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import ray
+import yaml
 from ray._private.state import state
 
 from satgan.config import Config
@@ -16,6 +19,8 @@ from satgan.train.device import cores
 CONNECT_SECONDS = 5
 OBJECT_STORE_BYTES = 150 * 2**20
 """Nothing large goes through Ray's object store."""
+BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
+"""Where `ray up` leaves its file on the head: Ray does not tell there by itself what machines there may be."""
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent behind the user's back
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is found so soon
@@ -69,8 +74,21 @@ def _check_room(fewest: int, resource: str) -> None:
 def _room(resource: str) -> int:
     """What the cluster has, or will have at most where it starts machines by itself."""
     has = ray.cluster_resources().get(resource, 0)  # type: ignore[no-untyped-call]
-    most = (state.get_max_resources_from_cluster_config() or {}).get(resource, 0)
-    return int(max(has, most))
+    told = state.get_max_resources_from_cluster_config()
+    if told is not None:
+        return int(max(has, told.get(resource, 0)))
+    path = BOOTSTRAP.expanduser()
+    return int(max(has, most_of(yaml.safe_load(path.read_text()), resource) if path.exists() else 0))
+
+
+def most_of(tree: dict[str, Any], resource: str) -> int:
+    """What the workers of a cluster file will have of a resource at most, once `ray up` has filled it in."""
+    kinds = [kind for name, kind in tree["available_node_types"].items() if name != tree["head_node_type"]]
+    left, total = int(tree.get("max_workers", 0)), 0
+    for kind in sorted(kinds, key=lambda kind: -kind["resources"].get(resource, 0)):
+        machines = min(left, int(kind.get("max_workers", left)))
+        left, total = left - machines, total + machines * int(kind["resources"].get(resource, 0))
+    return total
 
 
 def _check_reachable(address: str) -> None:

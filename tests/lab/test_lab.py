@@ -1,0 +1,233 @@
+"""One day in the mini cloud: a cluster comes up, trains on machines that come and go, and leaves nothing behind."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.cloud import STORE, filled_in
+from tests.cluster.stack import ROOT
+from tests.lab.lab import Lab, lab, skip_unless_possible, until
+
+SUBSTITUTIONS = (
+    # moto gives its machines addresses of others as their public ones.
+    ("cache_stopped_nodes: false", "cache_stopped_nodes: false\n  use_internal_ips: true"),
+    # No GPU here, and two cores for all machines.
+    ("InstanceType: g6.2xlarge", "InstanceType: m7i.large"),
+    ("    resources: {}\n", "    resources: {CPU: 1}\n"),
+    # The environment is there, with PyTorch for CPUs: what CUDA takes is left out.
+    ("requirements.lock: requirements.lock", "requirements.lock: ~/requirements.lock"),
+)
+"""All that differs from the repository's cluster.yaml, once its places are filled in."""
+
+RUN = f"{STORE}/runs/lab"
+OPTIONS = [
+    "--tiles", f"{STORE}/tiles/made", "--gan.size", "16", "--gan.filters", "8,8", "--gan.smoothing-layers", "0",
+    "--gan.noise-size", "6", "--gan.kernel-size", "4", "--gan.dense-head", "", "--judge.tiles", "0",
+    "--recipe.history-capacity", "6", "--recipe.history-share", "0.5", "--train.lanes", "4", "--train.lane-batch", "4",
+    "--train.threads-per-lane", "1", "--train.precision", "float32", "--train.log-steps", "10", "--train.film-steps",
+    "100000", "--train.checkpoint-steps", "200", "--train.resize-seconds", "5", "--name", "lab",
+]  # fmt: skip
+NOTICE_SECONDS = 30
+"""EC2 gives two minutes."""
+
+
+class Watch:
+    """Says what happens when, and keeps a run's journal.
+
+    Args:
+        lab: where.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab, self._start = lab, time.monotonic()
+        self.entries: list[dict[str, Any]] = []
+
+    def say(self, text: str) -> None:
+        """A line of the transcript (`pytest -s`)."""
+        print(f"{time.monotonic() - self._start:6.1f} s  {text}", flush=True)
+
+    @contextmanager
+    def following(self, url: str) -> Iterator[None]:
+        """Keeps the journal's entries while the block lasts."""
+        command = self._lab.on_laptop(sys.executable, "-m", "tests.lab.errands", "follow", url)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        thread = threading.Thread(target=self._keep, args=[process.stdout], daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+            thread.join()
+
+    def _keep(self, lines: Any) -> None:
+        for line in lines:
+            entry = json.loads(line)
+            self.entries.append(entry)
+            if "event" in entry:
+                self.say(f"journal: {json.dumps(entry)[:300]}")
+
+    def events(self, *names: str) -> list[dict[str, Any]]:
+        """The journal's events of these names."""
+        return [entry for entry in self.entries if entry.get("event") in names]
+
+    def workers(self) -> list[int]:
+        """With how many workers each attempt began."""
+        return [entry["workers"] for entry in self.events("start", "resume")]
+
+
+@pytest.fixture
+def world() -> Iterator[Lab]:
+    skip_unless_possible()
+    with lab() as world:
+        yield world
+
+
+def prepare(world: Lab) -> None:
+    """What the operator has before the first `ray up`: a token, a filled-in file, tiles in the bucket."""
+    text = filled_in((ROOT / "cluster.yaml").read_text(), world.image, world.group)
+    for there, instead in SUBSTITUTIONS:
+        assert there in text, there
+        text = text.replace(there, instead)
+    world.write("cluster.yaml", text)
+    world.write("requirements.lock", lock_without_cuda())
+    world.run("ray", "get-auth-token", "--generate", timeout_seconds=60)
+    world.run("chmod", "600", "/home/ubuntu/.ray/auth_token", timeout_seconds=10)
+    world.run(sys.executable, "-m", "tests.lab.errands", "tiles", f"{STORE}/tiles/made", timeout_seconds=120)
+
+
+def lock_without_cuda() -> str:
+    """requirements.lock without what is not installed here."""
+    here = {dist.metadata["Name"].lower().replace("_", "-") for dist in metadata.distributions()}
+    text = (ROOT / "requirements.lock").read_text()
+    blocks = ("\n" + text).split("\n")
+    kept, keeping = [], True
+    for line in blocks:
+        if line and not line[0].isspace() and not line.startswith("#"):
+            keeping = line.split("==")[0].lower().replace("_", "-").replace(".", "-") in {
+                name.replace(".", "-") for name in here
+            }
+        if keeping:
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def refused(world: Lab, head: dict[str, Any]) -> None:
+    """Without the token nobody gets in: not through the job server, not through Ray's own port, not from elsewhere."""
+    ask = (
+        "import sys, urllib.request, urllib.error\n"
+        "try: print(urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers=dict(a.split('=') for a in "
+        "sys.argv[2:])), timeout=10).status)\n"
+        "except urllib.error.HTTPError as error: print(error.code)\n"
+        "except OSError as error: print(type(error).__name__, error)\n"
+    )
+    outside = world.run(sys.executable, "-c", ask, f"http://{head['address']}:8265/api/jobs/", timeout_seconds=30)
+    assert "refused" in outside, outside
+    local = ["http://127.0.0.1:8265/api/jobs/"]
+    token = world.run("cat", "/home/ubuntu/.ray/auth_token", timeout_seconds=10).strip()
+    told = []
+    for headers in ([], ["Authorization=Bearer " + "0" * 64], [f"Authorization=Bearer {token}"]):
+        command = world.enter(head["pid"], sys.executable, "-c", ask, *local, *headers)
+        told.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
+    assert told[0] in ("401", "403"), told
+    assert told[1] in ("401", "403"), told
+    assert told[2] == "200", told
+    gcs = f"{head['address']}:6379"
+    script = f"import ray; ray.init(address='{gcs}', log_to_driver=False); print('IN', ray.cluster_resources())"
+    command = world.on_laptop(sys.executable, "-c", script, RAY_AUTH_TOKEN="0" * 64)
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert tried.returncode, tried.stdout
+    assert "IN" not in tried.stdout
+    assert "token" in tried.stderr.lower(), tried.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.lab
+def test_a_cluster_from_ray_up_to_ray_down(world: Lab, tmp_path: Path) -> None:
+    watch = Watch(world)
+    prepare(world)
+    file = "/home/ubuntu/cluster.yaml"
+    world.run("satgan", "cluster", "check", file, timeout_seconds=60)
+    watch.say("the file is checked")
+    up = world.run("ray", "up", file, "-y", "--no-config-cache", timeout_seconds=300)
+    watch.say("ray up has ended")
+    (tmp_path / "ray-up.log").write_text(up)
+    (head,) = world.machines()
+    assert (head["profile"], head["life"]) == ("satgan-head", "on-demand")
+
+    refused(world, head)
+    watch.say("who has no token was refused")
+
+    submit = [
+        "satgan",
+        "submit",
+        "--cluster",
+        file,
+        "--detach",
+        "train",
+        "article",
+        *OPTIONS,
+        "--store",
+        f"{STORE}/runs",
+    ]
+    job = world.run(*submit, "--workers", "1:2", "--train.steps", "1000000", timeout_seconds=120).strip()
+    watch.say(f"submitted as {job}")
+    with watch.following(RUN):
+        until(lambda: len(world.machines()) == 3, 240, "two machines asked for")
+        watch.say("the autoscaler asked for two spot machines")
+        spot = [machine for machine in world.machines() if machine["id"] != head["id"]]
+        assert {(machine["profile"], machine["life"]) for machine in spot} == {("satgan-worker", "spot")}
+        until(lambda: watch.workers()[-1:] == [2] and "numbers" in watch.entries[-1], 300, "2 workers train")
+        watch.say("2 workers train")
+
+        lost = spot[0]
+        world.announce(lost, (datetime.now(UTC) + timedelta(seconds=NOTICE_SECONDS)).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        watch.say(f"EC2's notice to {lost['id']}")
+        until(lambda: watch.events("preemption"), NOTICE_SECONDS, "the run hears of it")
+        until(lambda: watch.entries[-1].get("step", 0) > watch.events("preemption")[-1]["step"], 60, "it goes on")
+        time.sleep(NOTICE_SECONDS)
+        world.take_back(lost)
+        watch.say("the machine is gone")
+        attempts = len(watch.workers())
+        until(lambda: len(watch.workers()) > attempts and "numbers" in watch.entries[-1], 240, "the run goes on")
+        watch.say(f"{watch.workers()[-1]} worker(s) go on")
+        until(lambda: watch.workers()[-1] == 2 and "numbers" in watch.entries[-1], 240, "2 workers again")
+        watch.say("2 workers train again, on a new machine")
+        world.run("satgan", "jobs", "--cluster", file, "stop", "lab", timeout_seconds=120)
+        watch.say("stopped by the operator")
+    notice = watch.events("preemption")[-1]
+    saved = [entry for entry in watch.events("checkpoint") if entry["step"] == notice["step"]]
+    assert saved, "no checkpoint at the notice"
+
+    steps = str(max(entry["step"] for entry in watch.entries) + 5)
+    submit.remove("--detach")
+    world.run(*submit, "--workers", "1:2", "--train.steps", steps, timeout_seconds=240)
+    watch.say(f"the same command with {steps} steps resumed it, and came to its end")
+    train = ["satgan", "train", "article", *OPTIONS, "--workers", "0", "--train.steps", steps]
+    world.run(*train, "--store", "/home/ubuntu/runs", timeout_seconds=240)
+    errand = [sys.executable, "-m", "tests.lab.errands", "same", RUN, "/home/ubuntu/runs/lab"]
+    compared = json.loads(world.run(*errand, timeout_seconds=60))
+    watch.say(f"beside the same run on the laptop, in one process: {compared}")
+    assert compared["steps"] == [int(steps)] * 2
+    assert compared["weights"]
+    assert compared["numbers"]
+    assert compared["count"] >= int(steps) // 10
+
+    drawn = world.run("satgan", "sample", RUN, "--count", "4", "--out", "/home/ubuntu/new", timeout_seconds=120)
+    assert len(drawn.split()) == 4
+    watch.say("4 tiles drawn on the laptop from the run's checkpoint in the bucket")
+
+    world.run("ray", "down", file, "-y", timeout_seconds=180)
+    until(lambda: not world.machines(), 60, "every machine is gone")
+    until(lambda: not any(machine["pid"] for machine in world.machines("terminated")), 60, "every host is gone")
+    watch.say(f"ray down left nothing; {len(world.machines('terminated'))} machines in all")
