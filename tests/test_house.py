@@ -15,11 +15,14 @@ FLOORS = (
     ("tiles", "gan"),
     ("judge", "doctor", "pictures"),
     ("train",),
-    ("gallery", "cluster"),
     ("options", "bar"),
-    ("tiles_verbs", "judge_verb", "runs_verbs", "jobs_verbs", "cluster_verbs", "doctor_verb", "log_verbs"),
+    ("gallery", "cluster"),
+    (
+        "tiles_verbs", "judge_verb", "runs_verbs", "jobs_verbs", "cluster_verbs", "doctor_verb", "log_verbs",
+        "sweep_verbs",
+    ),  # fmt: skip
     ("__main__",),
-)
+)  # fmt: skip
 """A room imports only from floors above its own, and from itself."""
 
 HOMES = {

@@ -4,12 +4,12 @@ from contextlib import ExitStack
 from itertools import islice
 
 from satgan.config import Config
-from satgan.errors import StoreError
 from satgan.gan.lane import Lane
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.tiles.stream import Batch, TileStream
 from satgan.train import ranks
+from satgan.train.beginning import Start, check_agreement, note_start
 from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, restore
 from satgan.train.checkup import Checkup
 from satgan.train.clock import Clock
@@ -81,7 +81,7 @@ class _Run:
         )
         self.first = ranks.rank() == 0
         self.corrupt = self._recover(is_rollback=rollback is not None)
-        self._check_agreement()
+        check_agreement(self.feed.tile_set, self.folder)
         self.rollback, self.origin = rollback, Origin(self.feed.tile_set.digest)
         self.start_step = self._resume()
         self.troubles = Troubles(watch.say)
@@ -103,18 +103,6 @@ class _Run:
         for corrupt in found:
             self.watch.say(corrupt.text())
         return found
-
-    def _check_agreement(self) -> None:
-        """Every worker must see the tile set and the checkpoints that worker 0 sees, or numbers would be mixed."""
-        tile_set = self.feed.tile_set
-        seen = f"tile set {tile_set.digest}, checkpoints after steps {complete_steps(self.folder.store)}"
-        first = ranks.from_first(seen)
-        if seen != first:
-            raise StoreError(
-                f"worker {ranks.rank()} sees {seen} in {tile_set.store.url} and {self.folder.url}, worker 0 sees "
-                f"{first}: the machines do not share these places",
-                "give --tiles and --store that all machines see, such as s3:// urls",
-            )
 
     def _resume(self) -> int:
         steps = complete_steps(self.folder.store)
@@ -272,22 +260,12 @@ class _Run:
         if not journal:
             return
         write_config(self.folder, self.config, self.origin)
-        if self.rollback:
-            journal.event(self.start_step, "rollback", **self.rollback._asdict())
-        forked = self.origin.forked_from
-        if forked and forked["step"] == self.start_step and not journal.events("fork"):
-            journal.event(self.start_step, "fork", parent=forked["run"], parent_step=forked["step"])
         about = {
             "workers": ranks.world_size(), "device": str(self.device), "cache": self.feed.cache.kind,
             "cores": usable_cores(), "tiles": self.feed.tile_set.manifest.tile_count,
         }  # fmt: skip
-        told = {entry["time"] for entry in journal.events("restart")}
-        for restart in self.watch.restarts:
-            if restart["time"] not in told:
-                journal.event(self.start_step, "restart", **restart)
-        journal.event(self.start_step, "resume" if self.start_step else "start", **about)
-        for corrupt in self.corrupt:
-            journal.event(self.start_step, "corrupt_checkpoint", **corrupt.about())
+        start = Start(self.start_step, self.origin, self.rollback, self.watch.restarts, self.corrupt)
+        note_start(journal, start, about)
 
     def _show(self, step: int, numbers: dict[str, float], clock: "Clock", at_checkpoint: bool = False) -> None:
         if self.first:

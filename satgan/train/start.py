@@ -119,7 +119,7 @@ def start(
         RunLost: another process has taken it over.
     """
     try:
-        outcome = _train(config, lease, show, say)
+        outcome = _train(config, lease, show, say, judged)
     except SatganError as error:
         if not isinstance(error, RunLost | StoreError):  # the run is another's, or the store does not answer
             _observe(config, error, say)
@@ -128,7 +128,10 @@ def start(
     return outcome
 
 
-def _train(config: Config, lease: Lease, show: Callable[[Progress], None], say: Callable[[str], None]) -> Outcome:
+def _train(
+    config: Config, lease: Lease, show: Callable[[Progress], None], say: Callable[[str], None],
+    judged: Callable[[int, Judgement], None],
+) -> Outcome:  # fmt: skip
     if config.train.workers:
         from satgan.train.ray_job import launch
 
