@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from satgan.__main__ import main
+from satgan.doctor.finding import Finding
 from satgan.errors import StoreMissing
 from satgan.gallery.record import open_record
 from satgan.gallery.report import MOST_GRIDS, report_page, write_report
@@ -61,6 +62,25 @@ def test_what_comes_from_outside_cannot_write_into_the_page(make_config: MakeCon
     page = report_page(open_record(outcome.run))
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
+
+
+def test_what_the_doctor_found_is_told_with_what_to_do(make_config: MakeConfig) -> None:
+    """What holds before what is over, and of each rule the newest."""
+    outcome = run(make_config(train={"steps": 5}))
+    finding = Finding("S24", "warning", "the old words", 3.0, 2.0, "--recipe.generator-l2 1e-4", 2).as_dict()
+    newer = finding | {"found": "weights grow", "level": "error"}
+    other = finding | {"rule": "G04", "found": "one network outruns"}
+    events = [
+        {"step": 2, "event": "finding", **finding}, {"step": 3, "event": "finding", **other},
+        {"step": 4, "event": "finding", **newer}, {"step": 5, "event": "finding_over", "rule": "G04"},
+    ]  # fmt: skip
+    with (Path(outcome.run) / "journal.jsonl").open("a") as journal:
+        journal.writelines(json.dumps(entry) + "\n" for entry in events)
+    page = report_page(open_record(outcome.run))
+    table = page[page.index("What the doctor says") : page.index("How it went")]
+    assert "the old words" not in table
+    assert table.index("weights grow") < table.index("holds") < table.index("one network outruns")
+    assert "--recipe.generator-l2 1e-4" in table
 
 
 def test_a_fork_is_compared_with_its_parent(make_config: MakeConfig) -> None:
