@@ -18,11 +18,17 @@ FLOORS = (
     ("options", "bar"),
     ("gallery", "cluster"),
     (
-        "tiles_verbs", "judge_verb", "runs_verbs", "jobs_verbs", "cluster_verbs", "doctor_verb", "log_verbs",
+        "tiles_verbs",
+        "judge_verb",
+        "runs_verbs",
+        "jobs_verbs",
+        "cluster_verbs",
+        "doctor_verb",
+        "log_verbs",
         "sweep_verbs",
-    ),  # fmt: skip
+    ),
     ("__main__",),
-)  # fmt: skip
+)
 """A room imports only from floors above its own, and from itself."""
 
 HOMES = {
