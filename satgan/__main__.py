@@ -3,14 +3,11 @@
 Results go to stdout, progress and errors to stderr. Verbs import what they need when they are called.
 """
 
-import json
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from satgan import __version__
 from satgan.errors import ConfigError, SatganError, nearest
 
 
@@ -19,6 +16,15 @@ class Verb(NamedTuple):
 
     about: str
     run: Callable[[Sequence[str]], None]
+
+
+GREETING = """satgan trains a DCGAN on satellite tiles, on a laptop or on a Ray cluster.
+
+  satgan train                              fakes of NASA's Blue Marble within minutes; then runs/demo/report.html
+  satgan tiles cut aerial/*.tif tiles/mine  your own imagery as a tile set; then satgan train dcgan --tiles tiles/mine
+  satgan doctor runs/demo                   what goes wrong with a config, a tile set or a run, and what to change
+
+`satgan --help` lists everything, `satgan VERB --help` tells more; eval "$(satgan completion)" completes words."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -44,10 +50,14 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: Sequence[str]) -> None:
-    if not words or words[0] in ("-h", "--help"):
+    if not words:
+        print(GREETING)
+    elif words[0] in ("-h", "--help"):
         print(_overview())
     elif words[0] == "--version":
-        print(f"satgan {__version__}")
+        from satgan.train_verb import version
+
+        print(version())
     elif words[0] in GROUPS:
         _dispatch_in(words[0], words[1:])
     elif words[0] in VERBS:
@@ -83,113 +93,6 @@ def _parser(verb: str, table: dict[str, Verb], prog: str) -> Any:
     return Parser(prog=prog, description=table[verb].about)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _train(words: Sequence[str]) -> None:
-    from satgan.options import config_from, forked_config_from, train_parser
-
-    parsed = train_parser(words).parse_all(words)
-    config, parent = forked_config_from(parsed) if parsed.fork else (config_from(parsed), None)
-
-    from satgan.train.device import decide
-    from satgan.train.progress import ProgressLine
-    from satgan.train.start import finished, hold, needs, place, prepare, start
-
-    if parsed.dry_run:
-        _dry_run(config, needs(decide(config)), parsed.json)
-        return
-    config, _ = place(config, _say)
-    line = ProgressLine()
-    try:
-        with hold(config, line.say) as lease:
-            config, step = prepare(config, _say, parent)
-            outcome = finished(config)
-            if outcome:
-                _say(f"{config.train.name} is complete after step {step}; --train.steps N with a larger N goes on")
-            else:
-                _say_start(config, step)
-                outcome = start(config, lease, line, line.say)
-    finally:
-        line.close()
-    _print_outcome(outcome, _reported(outcome.run), parsed.json)
-
-
-def _reported(run: str) -> str | None:
-    """Writes the run's report; that it cannot be written does not make the run a failure."""
-    from satgan.gallery.report import write_report
-
-    try:
-        return write_report(run)
-    except SatganError as error:
-        _say(f"the report was not written: {error}\n  `satgan report {run}` tries again")
-        return None
-
-
-def _say_start(config: Any, step: int) -> None:
-    from satgan.train.device import decide
-    from satgan.train.start import needs
-
-    _say(_heading(needs(decide(config))))
-    _say_findings(config)
-    if step:
-        _say(f"resuming {config.train.name} after step {step} of {config.train.steps}")
-    if config.train.workers:
-        _say(f"starting {config.train.workers} worker(s) under Ray Train …")
-
-
-def _say_findings(config: Any) -> None:
-    """What the doctor finds in a config before the run; of another machine, a cluster's, nothing can be said here."""
-    from satgan.doctor.records import ConfigRecord
-    from satgan.doctor.rules import OF_THE_MACHINE, choose, examine
-    from satgan.train.device import this_machine
-
-    codes = choose((), OF_THE_MACHINE if config.train.workers and "RAY_ADDRESS" in os.environ else ())
-    for finding in examine([ConfigRecord(config, this_machine(config))], codes):
-        _say(f"doctor: {finding.text()}")
-
-
-def _print_outcome(outcome: Any, report: str | None, as_json: bool) -> None:
-    from satgan.options import print_result
-
-    told = outcome._asdict() | {"report": report}
-    print_result(told if as_json else {name: value for name, value in told.items() if value is not None}, as_json)
-
-
-def _dry_run(config: Any, need: dict[str, Any], as_json: bool) -> None:
-    import yaml
-
-    tree = config.model_dump(mode="json")
-    if as_json:
-        print(json.dumps({"config": tree, "needs": need}, indent=2))
-    else:
-        print(yaml.safe_dump(tree, sort_keys=False))
-        print("\n".join([_heading(need), *need["notes"]]))
-
-
-def _heading(need: dict[str, Any]) -> str:
-    parameters = f"{need['generator_parameters']:,} + {need['discriminator_parameters']:,} parameters"
-    memory = f"{need['memory_bytes_per_lane'] / 1e6:,.0f} MB of memory a lane (estimate)"
-    disk = f"{need['checkpoint_bytes'] / 1e6:,.0f} MB a checkpoint"
-    return f"{parameters} · {need['tiles']:,} tiles · {need['flops']:.3g} FLOPs · {memory} · {disk}"
-
-
-def _describe(words: Sequence[str]) -> None:
-    from satgan.options import add_config_options, config_from
-
-    parser = _parser("describe", VERBS, "satgan describe")
-    parser.add_argument("--json", action="store_true", help="results as JSON")
-    add_config_options(parser, words)
-    parsed = parser.parse_all(words)
-    config = config_from(parsed)
-
-    from satgan.gan.describe import describe, table
-
-    described = describe(config)
-    print(json.dumps(described, indent=2) if parsed.json else table(described))
-
-
 def _sample(words: Sequence[str]) -> None:
     from satgan.options import seed_number
 
@@ -208,14 +111,11 @@ def _sample(words: Sequence[str]) -> None:
         print(url)
 
 
-def _report(words: Sequence[str]) -> None:
-    parser = _parser("report", VERBS, "satgan report")
-    parser.add_argument("run", metavar="RUN", help="folder or s3:// prefix of a run")
-    parsed = parser.parse_all(words)
-
-    from satgan.gallery.report import write_report
-
-    print(write_report(parsed.run))
+def _completion(words: Sequence[str]) -> None:
+    """Prints the shell's script; it asks `satgan VERB --help` for a verb's options, so it is never out of date."""
+    _parser("completion", VERBS, "satgan completion").parse_all(words)
+    groups = "".join(f"    {name}) told='{' '.join(verbs)}' ;;\n" for name, verbs in GROUPS.items())
+    print(COMPLETION.format(verbs=" ".join([*VERBS, *GROUPS]), groups=groups, named="|".join(GROUPS)))
 
 
 def _of(module: str, name: str) -> Callable[[Sequence[str]], None]:
@@ -229,6 +129,23 @@ def _of(module: str, name: str) -> Callable[[Sequence[str]], None]:
     return run
 
 
+COMPLETION = """[ -n "${{ZSH_VERSION:-}}" ] && autoload -U +X bashcompinit && bashcompinit
+_satgan() {{
+  local word=${{COMP_WORDS[COMP_CWORD]}} verb=${{COMP_WORDS[1]}} told=
+  if [ "$COMP_CWORD" = 1 ]; then
+    told='{verbs} --help --version'
+  elif [[ $word == -* ]]; then
+    case $verb in {named}) verb="$verb ${{COMP_WORDS[2]}}" ;; esac
+    told=$(satgan $verb --help 2>/dev/null | grep -oE -- '--[a-z0-9][a-z0-9.-]*' | sort -u)
+  elif [ "$COMP_CWORD" = 2 ]; then
+    case $verb in
+{groups}    train|describe) told=$(satgan train --help 2>/dev/null | sed -n 's/^  PRESET  *//p' | tr -d ,) ;;
+    esac
+  fi
+  COMPREPLY=($(compgen -W "$told" -- "$word"))
+}}
+complete -o default -F _satgan satgan"""
+
 TILES_VERBS = {
     "cut": Verb("cut rasters into a tile set", _of("tiles_verbs", "tiles_cut")),
     "pack": Verb("pack a folder of tiles, or IDX files, into a tile set", _of("tiles_verbs", "tiles_pack")),
@@ -240,11 +157,11 @@ CLUSTER_VERBS = {
 }
 GROUPS = {"tiles": TILES_VERBS, "cluster": CLUSTER_VERBS}
 VERBS = {
-    "describe": Verb("layers, parameters, FLOPs and memory of a preset's networks", _describe),
+    "describe": Verb("layers, parameters, FLOPs and memory of a preset's networks", _of("train_verb", "describe")),
     "preflight": Verb(
         "what a run on a cluster will take: hours, bytes, memory, price", _of("cluster_verbs", "preflight")
     ),
-    "train": Verb("train, or resume; without --tiles on embedded NASA Blue Marble imagery", _train),
+    "train": Verb("train, or resume; without --tiles on embedded NASA Blue Marble imagery", _of("train_verb", "train")),
     "runs": Verb("list the runs of a store: state, step, best score, age, size", _of("runs_verbs", "runs")),
     "prune": Verb(
         "show, then remove, checkpoints that are neither newest nor best, unfinished or corrupt",
@@ -260,7 +177,7 @@ VERBS = {
     ),
     "jobs": Verb("a cluster's jobs: list, show, stop, watch", _of("jobs_verbs", "jobs")),
     "sample": Verb("draw new tiles from a checkpoint", _sample),
-    "report": Verb("write a run's page: pictures, scores, losses, what happened, config", _report),
+    "report": Verb("write a run's page: pictures, scores, losses, what happened, config", _of("train_verb", "report")),
     "judge": Verb("score tiles or a checkpoint against real tiles", _of("judge_verb", "judge")),
     "doctor": Verb(
         "hold a config, a tile set or a run against the 45 rules; `doctor rules`, `doctor explain`",
@@ -269,6 +186,7 @@ VERBS = {
     "log": Verb("the observation log of a store; `log show RUN`, `log add RUN`", _of("log_verbs", "log")),
     "note": Verb("add a note on a run to the log", _of("log_verbs", "note_verb")),
     "todo": Verb("what to try: add, done, list", _of("log_verbs", "todo")),
+    "completion": Verb('completes words in bash and zsh: eval "$(satgan completion)"', _completion),
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The command line as a user meets it: help, exit statuses, one clear message for bad input, nothing overwritten."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -63,6 +65,53 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
     with suppress(SystemExit):  # argparse's own way of ending
         assert main([*verb.split(), "--help"]) == 0
     assert f"usage: satgan {verb}" in capsys.readouterr().out
+
+
+def test_who_types_nothing_is_told_how_to_begin(satgan: Satgan) -> None:
+    """Three commands that there are, and where the rest is."""
+    status, out, _ = satgan()
+    commands = re.findall(r"^  satgan ([a-z]+)(?: ([a-z]+))?", out, re.MULTILINE)
+    assert status == 0
+    assert len(commands) == 3
+    for verb, second in commands:
+        assert verb in VERBS or f"{verb} {second}" in VERBS
+    assert "satgan --help" in out
+
+
+def test_version_tells_what_computes(satgan: Satgan) -> None:
+    import ray
+    import torch
+
+    out = satgan("--version")[1]
+    assert out.startswith("satgan ")
+    assert f"torch {torch.__version__}" in out
+    assert f"ray {ray.__version__}" in out
+    assert out.rstrip().endswith("`train.precision` is auto)")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered", "never"),
+    [
+        (["ju"], {"judge"}, "train"),
+        (["tiles", "c"], {"cut"}, "check"),
+        (["cluster", ""], {"check"}, "cut"),
+        (["train", "d"], {"demo", "dcgan", "digits"}, "article"),
+        (["tiles", "cut", "--con"], {"--contact-sheet"}, "--size"),
+        (["train", "demo", "--recipe.gen"], {"--recipe.generator-l2", "--recipe.generator-updates"}, "--tiles"),
+    ],
+    ids=str,
+)
+def test_words_are_completed(typed: list[str], offered: set[str], never: str) -> None:
+    """In a real bash, with the script that satgan prints."""
+    words = " ".join(f"'{word}'" for word in ("satgan", *typed))
+    code = (
+        f'eval "$(satgan completion)"; COMP_WORDS=({words}); COMP_CWORD={len(typed)}; _satgan; echo "${{COMPREPLY[@]}}"'
+    )
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True, env=environment)
+    found = set(done.stdout.split())
+    assert offered <= found
+    assert never not in found
 
 
 def test_train_help_lists_every_option_with_the_presets_default(capsys: pytest.CaptureFixture[str]) -> None:

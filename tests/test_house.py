@@ -18,6 +18,7 @@ FLOORS = (
     ("options", "bar"),
     ("gallery", "cluster"),
     (
+        "train_verb",
         "tiles_verbs",
         "judge_verb",
         "runs_verbs",
