@@ -157,6 +157,7 @@ CLUSTER_VERBS = {
 }
 GROUPS = {"tiles": TILES_VERBS, "cluster": CLUSTER_VERBS}
 VERBS = {
+    "init": Verb("a folder for your own project: config, cluster file, spaces to search", _of("init_verb", "init")),
     "describe": Verb("layers, parameters, FLOPs and memory of a preset's networks", _of("train_verb", "describe")),
     "preflight": Verb(
         "what a run on a cluster will take: hours, bytes, memory, price", _of("cluster_verbs", "preflight")

@@ -18,6 +18,7 @@ FLOORS = (
     ("options", "bar"),
     ("gallery", "cluster"),
     (
+        "init_verb",
         "train_verb",
         "tiles_verbs",
         "judge_verb",
