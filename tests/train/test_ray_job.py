@@ -166,24 +166,23 @@ def test_a_bucket_that_is_missing_forbidden_or_away_is_named(
             prepare(make_config(train={"store": f"{s3}/runs"}), lambda text: None)
 
 
-def talk(about: dict[str, Any]) -> None:
-    """What a worker may say in all its ways."""
-    with words_told("[worker 0 on here]", about["board"].say.remote):
-        print("two", "words\nand a line")
-        logging.getLogger("library").info("of no concern")
-        logging.getLogger("library").warning("of concern")
-        warnings.warn("mind this", UserWarning, stacklevel=1)
-        warnings.warn("soon gone", FutureWarning, stacklevel=1)
-        for number in range(2 * MOST_LINES):
-            print(f"flood {number}")
-    print("afterwards")
-
-
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_what_a_worker_prints_and_logs_comes_to_the_user_with_its_name(local_ray: None, tmp_path: Path) -> None:
     """Prints and warnings, not a library's chatter; a flood is cut."""
+
+    def talk(about: dict[str, Any]) -> None:
+        with words_told("[worker 0 on here]", about["board"].say.remote):
+            print("two", "words\nand a line")
+            logging.getLogger("library").info("of no concern")
+            logging.getLogger("library").warning("of concern")
+            warnings.warn("mind this", UserWarning, stacklevel=1)
+            warnings.warn("soon gone", FutureWarning, stacklevel=1)
+            for number in range(2 * MOST_LINES):
+                print(f"flood {number}")
+        print("afterwards")
+
     board = open_board()
     run_config = RunConfig(name="talk", storage_path=str(tmp_path))
     scaling = ScalingConfig(num_workers=1)
