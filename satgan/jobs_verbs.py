@@ -55,24 +55,30 @@ def jobs(words: Sequence[str]) -> None:
         raise ConfigError(f"unknown: satgan jobs {given.action}", nearest(given.action, ACTIONS))
     if given.action != "list" and given.job is None:
         raise ConfigError(f"satgan jobs {given.action}: no JOB given", "give its id, or the name or url of its run")
-    if given.action == "watch" and "/" in given.job:  # a run's own url: its store is all that is needed
-        watch(open_store(given.job), print)
-        return
-    with _server(given) as server:
-        known = jobs_of(server)
-        if given.action == "list":
-            print(json.dumps([job._asdict() for job in known], indent=2) if given.json else _table(known))
-            return
-        job = find(known, given.job)
-        if given.action == "show":
-            _show(server, job, given.json)
-        elif given.action == "stop":
-            stop_job(server, job, say_on_stderr)
-            ended = follow(server, job.id, _print, say_on_stderr)
-            print(f"{ended.id} {ended.state}")
-            return
+    try:
+        _act(given)
+    except KeyboardInterrupt:
+        say_on_stderr("\nno longer followed")
+
+
+def _act(given: argparse.Namespace) -> None:
+    url = given.job or ""
+    if given.action != "watch" or "/" not in url:  # of a run's own url the store is all that is needed
+        with _server(given) as server:
+            known = jobs_of(server)
+            if given.action == "list":
+                print(json.dumps([job._asdict() for job in known], indent=2) if given.json else _table(known))
+                return
+            job = find(known, given.job)
+            url = job.run
+            if given.action == "show":
+                _show(server, job, given.json)
+            elif given.action == "stop":
+                stop_job(server, job, say_on_stderr)
+                ended = follow(server, job.id, _print, say_on_stderr)
+                print(f"{ended.id} {ended.state}")
     if given.action == "watch":
-        watch(open_store(job.run), print)
+        watch(open_store(url), print)
 
 
 def train_submission(words: Sequence[str], prices: dict[str, float]) -> Submission:
