@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from satgan.errors import InputError, SatganError
@@ -143,6 +144,8 @@ def job_server(address: str | None, cluster: Path | None, say: Callable[[str], N
     os.environ[ADDRESS_NAME] = url  # Ray lets the environment decide
     try:
         if tunnel:
+            for number in (signal.SIGTERM, signal.SIGHUP):  # the terminal was closed: ssh must not stay behind
+                signal.signal(number, _leave)
             tunnel.open()
         yield JobServer(url, tunnel)
     finally:
@@ -151,6 +154,10 @@ def job_server(address: str | None, cluster: Path | None, say: Callable[[str], N
         os.environ.pop(ADDRESS_NAME)
         if before is not None:
             os.environ[ADDRESS_NAME] = before
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def cluster_file(address: str | None, cluster: Path | None) -> Path | None:

@@ -12,8 +12,9 @@ from ray._private.runtime_env.packaging import create_package
 from satgan.cluster.cluster_file import ClusterFile
 from satgan.cluster.job_server import cluster_file, shown, use_token
 from satgan.cluster.prices import INSTANCES
-from satgan.cluster.submission import RUN, prices_of, source_root, sweep_submission, train_submission
+from satgan.cluster.submission import RUN, prices_of
 from satgan.errors import ConfigError, InputError
+from satgan.jobs_verbs import sweep_submission, train_submission
 from satgan.provenance import COMMIT_NAME, commit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,7 +103,6 @@ def test_a_file_goes_by_its_place_in_the_source(tmp_path: Path, monkeypatch: pyt
     """From whatever folder the command is given; one that does not travel is refused."""
     monkeypatch.chdir(ROOT / "tests")
     space = ROOT / "tests" / "space.yaml"
-    monkeypatch.setattr("satgan.cluster.submission.source_root", lambda: ROOT)
     words = sweep_submission(
         ["--trials", "5", "space.yaml", *SHARED],
     ).words
@@ -125,7 +125,7 @@ def test_what_git_ignores_stays_here(tmp_path: Path) -> None:
     known = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split("\n")
     if not known[0]:
         pytest.skip("not a git checkout")
-    root = source_root()
+    root = train_submission(["demo", *SHARED], {}).working_dir
     assert root == ROOT
     junk = ROOT / "runs" / "junk-of-a-test"
     junk.parent.mkdir(exist_ok=True)

@@ -1,16 +1,11 @@
 """Under Ray Train the numbers are those of one process, in a bucket as in a folder; errors come back as they were."""
 
-import logging
 import socket
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import ray
-from ray.train import RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
 
 from satgan.errors import CorruptData, RunLost, StoreForbidden, StoreMissing, StoreUnreachable, TilesError
 from satgan.gallery.sample import sample
@@ -18,9 +13,7 @@ from satgan.tiles.shards import pack
 from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.progress import Progress
-from satgan.train.ray_board import open_board
 from satgan.train.ray_job import as_begun, launch
-from satgan.train.ray_words import MOST_LINES, STAYS, words_told
 from satgan.train.start import hold, prepare, start
 from tests.train.conftest import MakeConfig, made_tiles, run, weights_of
 
@@ -164,33 +157,3 @@ def test_a_bucket_that_is_missing_forbidden_or_away_is_named(
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
         with pytest.raises(StoreUnreachable, match="AWS_ENDPOINT_URL"):
             prepare(make_config(train={"store": f"{s3}/runs"}), lambda text: None)
-
-
-def talk(about: dict[str, Any]) -> None:
-    """What a worker may say in all its ways."""
-    with words_told("[worker 0 on here]", about["board"].say.remote):
-        print("two", "words\nand a line")
-        logging.getLogger("library").info("of no concern")
-        logging.getLogger("library").warning("of concern")
-        warnings.warn("mind this", UserWarning, stacklevel=1)
-        warnings.warn("soon gone", FutureWarning, stacklevel=1)
-        for number in range(2 * MOST_LINES):
-            print(f"flood {number}")
-    print("afterwards")
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_what_a_worker_prints_and_logs_comes_to_the_user_with_its_name(local_ray: None, tmp_path: Path) -> None:
-    """Prints and warnings, not a library's chatter; a flood is cut."""
-    board = open_board()
-    run_config = RunConfig(name="talk", storage_path=str(tmp_path))
-    scaling = ScalingConfig(num_workers=1)
-    TorchTrainer(talk, train_loop_config={"board": board}, scaling_config=scaling, run_config=run_config).fit()
-    said: list[str] = ray.get(board.take.remote())[1]
-    assert said[:3] == [f"[worker 0 on here] {line}" for line in ("two words", "and a line", "of concern")]
-    assert any("UserWarning: mind this" in line for line in said)
-    assert not any(word in line for line in said for word in ("soon gone", "of no concern", "afterwards"))
-    assert sum("flood" in line for line in said) < MOST_LINES
-    assert said[-1] == f"[worker 0 on here] {STAYS}"
