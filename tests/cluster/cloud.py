@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,11 +56,7 @@ class Cloud:
 
     def client(self, service: str, keys: Keys | None = None) -> Any:
         """A client of boto3's, with these credentials or the administrator's."""
-        id_, secret, token = keys or self._root
-        return boto3.client(
-            service, REGION, endpoint_url=self.endpoint, aws_access_key_id=id_, aws_secret_access_key=secret,
-            aws_session_token=token or None,
-        )  # fmt: skip
+        return _client(service, self.endpoint, keys or self._root)
 
     def deploy(self, public_key: str) -> None:
         """Makes the stack, what moto's stacks leave out of it, and an operator; then enforces permissions."""
@@ -124,6 +121,15 @@ class Cloud:
         iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=json.dumps(policy))
         made = iam.create_access_key(UserName=name)["AccessKey"]
         return Keys(made["AccessKeyId"], made["SecretAccessKey"])
+
+
+@cache
+def _client(service: str, endpoint: str, keys: Keys) -> Any:
+    """Made once: that takes a good part of a second."""
+    return boto3.client(
+        service, REGION, endpoint_url=endpoint, aws_access_key_id=keys.id, aws_secret_access_key=keys.secret,
+        aws_session_token=keys.token or None,
+    )  # fmt: skip
 
 
 def filled_in(text: str, image: str, group: str) -> str:

@@ -8,33 +8,34 @@ same URL URL   whether two runs ended with the same weights and took the same st
 import json
 import sys
 import time
-from typing import Any
 
 from satgan.errors import StoreError
-from satgan.tiles.shards import pack
 from satgan.tiles.store import open_store
-from satgan.train.checkpoint import FOLDER, complete_steps, name_of
-from satgan.train.journal import JOURNAL_NAME
-from tests.train.conftest import made_tiles
+
+JOURNAL = "journal.jsonl"
 
 
 def tiles(url: str) -> None:
     """150 tiles of 16×16×3."""
+    from satgan.tiles.shards import pack
+    from tests.train.conftest import made_tiles
+
     pack(made_tiles(), url, size=16, channels=3, seed=1, source="made", cut={})
 
 
 def follow(url: str) -> None:
-    """Prints what a journal gains, until it is killed."""
-    run, seen = open_store(url), list[dict[str, Any]]()
+    """Prints what a journal gains, until it is killed; after a resume what is written anew once more."""
+    run, seen = open_store(url), list[str]()
     while True:
         try:
-            entries = _entries(url) if run.exists(JOURNAL_NAME) else []
+            lines = _lines(url) if run.exists(JOURNAL) else []
         except StoreError:
-            entries = []
-        for entry in entries:
-            if entry not in seen:
-                print(json.dumps(entry), flush=True)
-        seen += [entry for entry in entries if entry not in seen]
+            lines = []
+        same = next((number for number, pair in enumerate(zip(seen, lines, strict=False)) if pair[0] != pair[1]), None)
+        new = lines[len(seen) if same is None else same :]
+        if new:
+            print("".join(new), end="", flush=True)
+            seen = lines
         time.sleep(1)
 
 
@@ -46,17 +47,21 @@ def same(one: str, other: str) -> None:
 
 
 def _end(url: str) -> tuple[int, dict[str, str], list[tuple[int, dict[str, float]]]]:
-    """Last step, digests of its checkpoint, and the numbers of every step."""
+    """Last step, digests of its checkpoint, and the numbers of every entry."""
+    from satgan.train.checkpoint import FOLDER, complete_steps, name_of
+
     run = open_store(url)
     step = max(complete_steps(run))
     state = json.loads(run.child(f"{FOLDER}/{name_of(step)}").read("state.json"))
     assert len(state["sha256"]) >= 4
-    return step, state["sha256"], [(entry["step"], entry["numbers"]) for entry in _entries(url) if "numbers" in entry]
+    entries = [json.loads(line) for line in _lines(url)]
+    return step, state["sha256"], [(entry["step"], entry["numbers"]) for entry in entries if "numbers" in entry]
 
 
-def _entries(url: str) -> list[dict[str, Any]]:
-    lines = open_store(url).read(JOURNAL_NAME).decode().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+def _lines(url: str) -> list[str]:
+    """The whole lines of a run's journal."""
+    lines = open_store(url).read(JOURNAL).decode().splitlines(keepends=True)
+    return [line for line in lines if line.endswith("\n")]
 
 
 if __name__ == "__main__":

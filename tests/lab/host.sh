@@ -59,7 +59,9 @@ sed -i "1i ubuntu:*:19000:0:99999:7:::" "$root/etc/shadow"
 printf '#!/bin/sh\nexec "$@"\n' >"$root/usr/local/bin/sudo"
 chmod +x "$root/usr/local/bin/sudo"
 cp "$lab/image.bashrc" "$root/home/ubuntu/.bashrc"
-ln -s "$(cat "$lab/environment")" "$root/home/ubuntu/venv"
+environment=$(cat "$lab/environment")
+ln -s "$environment" "$root/home/ubuntu/venv"
+rm -rf "$root$environment"/lib/python3*/site-packages/*satgan* # the project itself is installed by `ray up`
 
 cd "$root"
 mkdir -p oldroot

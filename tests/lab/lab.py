@@ -138,4 +138,4 @@ def lab() -> Iterator[Lab]:
         yield Lab(process, int(pid), json.loads(said))
     finally:
         process.kill()
-        process.wait()
+        process.communicate()

@@ -34,10 +34,10 @@ OPTIONS = [
     "--tiles", f"{STORE}/tiles/made", "--gan.size", "16", "--gan.filters", "8,8", "--gan.smoothing-layers", "0",
     "--gan.noise-size", "6", "--gan.kernel-size", "4", "--gan.dense-head", "", "--judge.tiles", "0",
     "--recipe.history-capacity", "6", "--recipe.history-share", "0.5", "--train.lanes", "4", "--train.lane-batch", "4",
-    "--train.threads-per-lane", "1", "--train.precision", "float32", "--train.log-steps", "10", "--train.film-steps",
+    "--train.threads-per-lane", "1", "--train.precision", "float32", "--train.log-steps", "50", "--train.film-steps",
     "100000", "--train.checkpoint-steps", "200", "--train.resize-seconds", "5", "--name", "lab",
 ]  # fmt: skip
-NOTICE_SECONDS = 30
+NOTICE_SECONDS = 60
 """EC2 gives two minutes."""
 
 
@@ -67,8 +67,8 @@ class Watch:
             yield
         finally:
             process.kill()
-            process.wait()
             thread.join()
+            process.communicate()
 
     def _keep(self, lines: Any) -> None:
         for line in lines:
@@ -159,7 +159,7 @@ def test_a_cluster_from_ray_up_to_ray_down(world: Lab, tmp_path: Path) -> None:
     file = "/home/ubuntu/cluster.yaml"
     world.run("satgan", "cluster", "check", file, timeout_seconds=60)
     watch.say("the file is checked")
-    up = world.run("ray", "up", file, "-y", "--no-config-cache", timeout_seconds=300)
+    up = world.run("ray", "up", file, "-y", "--no-config-cache", timeout_seconds=600)
     watch.say("ray up has ended")
     (tmp_path / "ray-up.log").write_text(up)
     (head,) = world.machines()
@@ -180,30 +180,31 @@ def test_a_cluster_from_ray_up_to_ray_down(world: Lab, tmp_path: Path) -> None:
         "--store",
         f"{STORE}/runs",
     ]
-    job = world.run(*submit, "--workers", "1:2", "--train.steps", "1000000", timeout_seconds=120).strip()
+    job = world.run(*submit, "--workers", "1:2", "--train.steps", "1000000", timeout_seconds=300).strip()
     watch.say(f"submitted as {job}")
     with watch.following(RUN):
-        until(lambda: len(world.machines()) == 3, 240, "two machines asked for")
+        until(lambda: len(world.machines()) == 3, 600, "two machines asked for")
         watch.say("the autoscaler asked for two spot machines")
         spot = [machine for machine in world.machines() if machine["id"] != head["id"]]
         assert {(machine["profile"], machine["life"]) for machine in spot} == {("satgan-worker", "spot")}
-        until(lambda: watch.workers()[-1:] == [2] and "numbers" in watch.entries[-1], 300, "2 workers train")
+        until(lambda: watch.workers()[-1:] == [2] and "numbers" in watch.entries[-1], 600, "2 workers train")
         watch.say("2 workers train")
 
         lost = spot[0]
-        world.announce(lost, (datetime.now(UTC) + timedelta(seconds=NOTICE_SECONDS)).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        deadline = datetime.now(UTC) + timedelta(seconds=NOTICE_SECONDS)
+        world.announce(lost, deadline.strftime("%Y-%m-%dT%H:%M:%SZ"))
         watch.say(f"EC2's notice to {lost['id']}")
         until(lambda: watch.events("preemption"), NOTICE_SECONDS, "the run hears of it")
         until(lambda: watch.entries[-1].get("step", 0) > watch.events("preemption")[-1]["step"], 60, "it goes on")
-        time.sleep(NOTICE_SECONDS)
+        time.sleep(max(0.0, (deadline - datetime.now(UTC)).total_seconds()))
         world.take_back(lost)
         watch.say("the machine is gone")
         attempts = len(watch.workers())
-        until(lambda: len(watch.workers()) > attempts and "numbers" in watch.entries[-1], 240, "the run goes on")
+        until(lambda: len(watch.workers()) > attempts and "numbers" in watch.entries[-1], 600, "the run goes on")
         watch.say(f"{watch.workers()[-1]} worker(s) go on")
-        until(lambda: watch.workers()[-1] == 2 and "numbers" in watch.entries[-1], 240, "2 workers again")
+        until(lambda: watch.workers()[-1] == 2 and "numbers" in watch.entries[-1], 600, "2 workers again")
         watch.say("2 workers train again, on a new machine")
-        world.run("satgan", "jobs", "--cluster", file, "stop", "lab", timeout_seconds=120)
+        world.run("satgan", "jobs", "--cluster", file, "stop", "lab", timeout_seconds=300)
         watch.say("stopped by the operator")
     notice = watch.events("preemption")[-1]
     saved = [entry for entry in watch.events("checkpoint") if entry["step"] == notice["step"]]
@@ -211,17 +212,17 @@ def test_a_cluster_from_ray_up_to_ray_down(world: Lab, tmp_path: Path) -> None:
 
     steps = str(max(entry["step"] for entry in watch.entries) + 5)
     submit.remove("--detach")
-    world.run(*submit, "--workers", "1:2", "--train.steps", steps, timeout_seconds=240)
+    world.run(*submit, "--workers", "1:2", "--train.steps", steps, timeout_seconds=600)
     watch.say(f"the same command with {steps} steps resumed it, and came to its end")
     train = ["satgan", "train", "article", *OPTIONS, "--workers", "0", "--train.steps", steps]
-    world.run(*train, "--store", "/home/ubuntu/runs", timeout_seconds=240)
+    world.run(*train, "--store", "/home/ubuntu/runs", timeout_seconds=600)
     errand = [sys.executable, "-m", "tests.lab.errands", "same", RUN, "/home/ubuntu/runs/lab"]
     compared = json.loads(world.run(*errand, timeout_seconds=60))
     watch.say(f"beside the same run on the laptop, in one process: {compared}")
     assert compared["steps"] == [int(steps)] * 2
     assert compared["weights"]
     assert compared["numbers"]
-    assert compared["count"] >= int(steps) // 10
+    assert compared["count"] >= int(steps) // 50
 
     drawn = world.run("satgan", "sample", RUN, "--count", "4", "--out", "/home/ubuntu/new", timeout_seconds=120)
     assert len(drawn.split()) == 4

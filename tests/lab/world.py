@@ -83,6 +83,8 @@ class Metadata(BaseHTTPRequestHandler):
 
     cloud: Cloud
     notices: Path
+    machines: dict[str, dict[str, Any]]
+    """By address; asked of the cloud beforehand, since boto3 gives a metadata service a second to answer."""
 
     def do_PUT(self) -> None:
         """The token."""
@@ -93,7 +95,7 @@ class Metadata(BaseHTTPRequestHandler):
         if self.headers.get("X-aws-ec2-metadata-token") != TOKEN:
             self._answer(401, "")
             return
-        (machine,) = [one for one in self.cloud.running() if one["PrivateIpAddress"] == self.client_address[0]]
+        machine = self.machines[self.client_address[0]]
         role = machine["IamInstanceProfile"]["Arn"].rsplit("/", 1)[1]
         keys = self.cloud.roles[role]
         notice = self.notices / machine["InstanceId"]
@@ -158,7 +160,9 @@ def _keep_alike(cloud: Cloud, folder: Path) -> None:
         if wish.exists():
             cloud.client("ec2").terminate_instances(InstanceIds=[wish.read_text()])
             wish.unlink()
-        running = {machine["InstanceId"]: machine for machine in cloud.running()}
+        known = cloud.machines()
+        running = {machine["InstanceId"]: machine for machine in known if machine["State"]["Name"] == "running"}
+        Metadata.machines = {machine["PrivateIpAddress"]: machine for machine in running.values()}
         for name in running.keys() - machines.keys():
             machines[name] = Machine(name[-8:], running[name]["PrivateIpAddress"], folder)
         for name in machines.keys() - running.keys():
@@ -171,11 +175,11 @@ def _keep_alike(cloud: Cloud, folder: Path) -> None:
                 "profile": machine["IamInstanceProfile"]["Arn"].rsplit("/", 1)[1],
                 "pid": machines[machine["InstanceId"]].pid if machine["InstanceId"] in machines else 0,
             }
-            for machine in cloud.machines()
+            for machine in known
         ]  # fmt: skip
         (folder / "machines.new").write_text(json.dumps(listed))
         (folder / "machines.new").rename(folder / "machines")
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 def _network(folder: Path) -> None:
