@@ -222,6 +222,12 @@ def _doctor(words: Sequence[str]) -> None:
     doctor(words)
 
 
+def _compare(words: Sequence[str]) -> None:
+    from satgan.compare_verb import compare
+
+    compare(words)
+
+
 def _log(name: str) -> Callable[[Sequence[str]], None]:
     """A verb of `satgan.log_verbs`, imported when it is called."""
 
@@ -264,6 +270,7 @@ VERBS = {
     ),
     "log": Verb("the observation log of a store; `log show RUN`, `log add RUN`", _log("log")),
     "note": Verb("add a note on a run to the log", _log("note_verb")),
+    "compare": Verb("runs beside each other: settings, losses, scores, tiles of the same noise", _compare),
     "todo": Verb("what to try: add, done, list", _log("todo")),
 }
 
