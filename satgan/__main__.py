@@ -186,6 +186,9 @@ VERBS = {
     ),
     "log": Verb("the observation log of a store; `log show RUN`, `log add RUN`", _of("log_verbs", "log")),
     "note": Verb("add a note on a run to the log", _of("log_verbs", "note_verb")),
+    "compare": Verb(
+        "runs beside each other: settings, losses, scores, tiles of the same noise", _of("compare_verb", "compare")
+    ),
     "todo": Verb("what to try: add, done, list", _of("log_verbs", "todo")),
     "completion": Verb('completes words in bash and zsh: eval "$(satgan completion)"', _completion),
 }

@@ -21,10 +21,9 @@ YAML = (".yaml", ".yml")
 
 def doctor(words: Sequence[str]) -> None:
     """Examines something, or shows rules."""
-    if words[:1] == ["rules"]:
-        _rules(words[1:])
-    elif words[:1] == ["explain"]:
-        _explain(words[1:])
+    named = {"rules": _rules, "explain": _explain}
+    if words and words[0] in named:
+        named[words[0]](words[1:])
     else:
         _examine(words)
 

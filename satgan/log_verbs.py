@@ -16,10 +16,9 @@ STORE_HELP = "folder or s3:// prefix (default: runs)"
 
 def log(words: Sequence[str]) -> None:
     """Lists the runs of the log, shows one, or adds one that is missing."""
-    if words[:1] == ["show"]:
-        _show(words[1:])
-    elif words[:1] == ["add"]:
-        _add(words[1:])
+    named = {"show": _show, "add": _add}
+    if words and words[0] in named:
+        named[words[0]](words[1:])
     else:
         _list(words)
 
@@ -146,8 +145,13 @@ def _page(entry: Entry) -> str:
     lines += ["losses, first and last"] + [f"  {name}: {_pair(two)}" for name, two in entry["losses"].items()]
     lines += _scores(entry["scores"])
     lines += ["doctor"] + [f"  {_finding(one)}" for one in entry["findings"]]
-    machine = ", ".join(f"{name} {value}" for name, value in (entry["machine"] | entry["versions"]).items())
-    lines += [f"computed by {machine}", f"tile set {entry['tile_set'][:12]}…, config {entry['digest'][:12]}…"]
+    computed = [
+        f"{name} {value}" for name, value in entry["facts"].items() if name.startswith(("machine.", "versions."))
+    ]
+    lines += [
+        f"computed by {', '.join(computed)}",
+        f"tile set {entry['tile_set'][:12]}…, config {entry['digest'][:12]}…",
+    ]
     return "\n".join(lines + [f"note of {one['by']}, {one['time'][:10]}: {one['text']}" for one in entry["notes"]])
 
 

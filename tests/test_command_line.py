@@ -27,7 +27,7 @@ SMALL = (
 
 VERBS = (
     "train", "sample", "describe", "runs", "prune", "doctor", "doctor rules", "doctor explain", "log",
-    "log show", "log add", "note", "todo", "tiles cut",
+    "log show", "log add", "note", "todo", "compare", "tiles cut",
     "tiles pack", "tiles inspect", "tiles show",
 )  # fmt: skip
 

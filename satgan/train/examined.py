@@ -80,7 +80,7 @@ def above(run: Store) -> Store:
 def digits_in(store: Store) -> bool | None:
     """Whether a store's log has a run on digits (G05); None where there is no log."""
     known = logged_runs(read_log(store))
-    return any(entry["config"]["gan.preset"] == "digits" for entry in known) if known else None
+    return any(entry["facts"]["gan.preset"] == "digits" for entry in known) if known else None
 
 
 def first_difference(one: list[Entry], other: list[Entry]) -> int | None:

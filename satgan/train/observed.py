@@ -56,14 +56,7 @@ def entry_of(told: Told, earlier: Sequence[Entry], how: str) -> Entry:
         earlier: entries of runs, newest first.
         how: outcome.
     """
-    tree = told.config.model_dump(mode="json")
-    config = {f"{group}.{field}": value for group, fields in tree.items() for field, value in fields.items()}
-    starts = [event for event in told.events if event["event"] in ("start", "resume")]
-    machine = (
-        {name: starts[-1][name] for name in ("device", "workers", "cores") if name in starts[-1]} if starts else {}
-    )
-    identity = {"digest": told.config.digest(), "tile_set": told.origin.tile_set}
-    about = {"versions": told.versions, "machine": machine, **identity}
+    facts = facts_of(told)
     parent = _parent(told, earlier)
     return {
         "kind": "run",
@@ -72,8 +65,9 @@ def entry_of(told: Told, earlier: Sequence[Entry], how: str) -> Entry:
         "step": told.entries[-1].step if told.entries else 0,
         "steps": told.config.train.steps,
         "parent": parent["run"] if parent else None,
-        "changes": changes(parent, config, about) if parent else {},
-        **about,
+        "changes": changes(parent["facts"], facts) if parent else {},
+        "digest": told.config.digest(),
+        "tile_set": told.origin.tile_set,
         "losses": _losses(told),
         "scores": _scores(told),
         "path_a_share": _mean([entry.numbers["path_a"] for entry in told.entries]),
@@ -81,17 +75,23 @@ def entry_of(told: Told, earlier: Sequence[Entry], how: str) -> Entry:
         "resumed": sum(event["event"] == "resume" for event in told.events),
         "restarted": sum(event["event"] == "restart" for event in told.events),
         "findings": _findings(told),
-        "config": config,
+        "facts": facts,
     }
 
 
-def changes(parent: Mapping[str, Any], config: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """What differs from the parent's entry: [before, now] by option, or by what else numbers depend on."""
-    before: dict[str, Any] = {**parent["config"], "tile_set": parent["tile_set"]}
-    now: dict[str, Any] = {**config, "tile_set": about["tile_set"]}
-    for group in ("versions", "machine"):
-        before |= {f"{group}.{name}": value for name, value in parent[group].items()}
-        now |= {f"{group}.{name}": value for name, value in about[group].items()}
+def facts_of(told: Told) -> dict[str, Any]:
+    """Every option by its name, and what else numbers and speed follow from: tile set, versions, machine."""
+    tree = told.config.model_dump(mode="json")
+    facts = {f"{group}.{field}": value for group, fields in tree.items() for field, value in fields.items()}
+    facts["tile_set"] = told.origin.tile_set
+    facts |= {f"versions.{name}": value for name, value in told.versions.items()}
+    starts = [event for event in told.events if event["event"] in ("start", "resume")]
+    start = starts[-1] if starts else {}
+    return facts | {f"machine.{name}": start[name] for name in ("device", "workers", "cores") if name in start}
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """[before, now] of the facts that differ, by name."""
     names = [name for name in dict.fromkeys((*before, *now)) if name not in UNSAID]
     return {name: [before.get(name), now.get(name)] for name in names if before.get(name) != now.get(name)}
 

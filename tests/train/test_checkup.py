@@ -8,12 +8,13 @@ import pytest
 
 from satgan.config import Config
 from satgan.doctor.rules import examine
+from satgan.tiles.shards import pack
 from satgan.train.examined import examine_run, first_difference, told_by
 from satgan.train.loop import train_loop
 from satgan.train.progress import Progress
 from satgan.train.run_folder import RunFolder
 from satgan.train.watch import Watch
-from tests.train.conftest import MakeConfig, run
+from tests.train.conftest import MakeConfig, made_tiles, run
 
 STILL = {"discriminator_learning_rate": 1e-9}
 STEPS = {"log_steps": 20, "checkpoint_steps": 100, "film_steps": 50, "lanes": 2}
@@ -32,7 +33,7 @@ def findings(config: Config) -> list[dict[str, Any]]:
 
 
 def test_a_discriminator_that_does_not_learn_is_found_while_the_run_goes_on(make_config: MakeConfig) -> None:
-    config = make_config(recipe=STILL, train=STEPS | {"steps": 300})
+    config = make_config(recipe=STILL, train=STEPS | {"steps": 220})
     said, shown = watched(config)
     told = [entry for entry in findings(config) if entry["rule"] == "S36"]
     assert [(entry["step"], entry["level"], entry["since_step"]) for entry in told] == [(200, "error", 200)]
@@ -42,9 +43,36 @@ def test_a_discriminator_that_does_not_learn_is_found_while_the_run_goes_on(make
     assert "S36" not in shown[0].text()
 
 
+def test_a_regularizer_that_is_the_loss_is_an_error_and_the_usual_one_is_none(make_config: MakeConfig) -> None:
+    train = STEPS | {"steps": 100, "log_steps": 10}
+    for constant, found in ((1e-4, []), (1.0, [("S25", "error", 10)])):
+        l2 = {"generator_l2": constant, "discriminator_l2": constant}
+        config = make_config(recipe=l2, train=train | {"name": f"l2-{constant}"})
+        watched(config)
+        told = [(entry["rule"], entry["level"], entry["since_step"]) for entry in findings(config)]
+        assert [one for one in told if one[0] != "S07"] == found
+
+
+def test_rates_far_too_high_are_found(make_config: MakeConfig) -> None:
+    rates = {"generator_learning_rate": 0.1, "discriminator_learning_rate": 0.1}
+    config = make_config(recipe=rates, train=STEPS | {"steps": 400})
+    watched(config)
+    told = findings(config)
+    assert "S31" in {entry["rule"] for entry in told}
+    assert "error" in {entry.get("level") for entry in told}
+
+
+def test_a_set_of_three_tiles_is_an_error_at_the_first_checkpoint(make_config: MakeConfig, tmp_path: Path) -> None:
+    few = str(tmp_path / "few")
+    pack(made_tiles(3), few, size=16, channels=3, seed=1, source="made", cut={})
+    config = make_config(tiles={"source": few}, train={"lanes": 1, "steps": 6})
+    watched(config)
+    assert [(entry["rule"], entry["level"], entry["step"]) for entry in findings(config)] == [("S07", "error", 5)]
+
+
 def test_a_finding_is_noted_once_though_the_run_is_stopped_and_resumed(make_config: MakeConfig) -> None:
-    watched(make_config(recipe=STILL, train=STEPS | {"steps": 240}))
-    config = make_config(recipe=STILL, train=STEPS | {"steps": 400})
+    watched(make_config(recipe=STILL, train=STEPS | {"steps": 200}))
+    config = make_config(recipe=STILL, train=STEPS | {"steps": 240})
     said, shown = watched(config)
     assert [entry["step"] for entry in findings(config) if entry["rule"] == "S36"] == [200]
     assert not any("S36" in line for line in said)
@@ -65,13 +93,13 @@ def test_what_is_over_is_noted(make_config: MakeConfig, monkeypatch: pytest.Monk
 
 
 def test_a_run_is_examined_from_its_record(make_config: MakeConfig) -> None:
-    config = make_config(recipe=STILL, train=STEPS | {"steps": 300})
+    config = make_config(recipe=STILL, train=STEPS | {"steps": 220})
     outcome = run(config)
     (Path(outcome.run) / "film.png").unlink()
     about_config, record = examine_run(outcome.run)
     assert about_config.config.recipe.discriminator_learning_rate == 1e-9
-    assert (record.checkpoints, record.pictures) == (3, 6)
-    assert len(record.entries) == 15
+    assert (record.checkpoints, record.pictures) == (3, 5)
+    assert len(record.entries) == 11
     assert "S36" in {finding.rule for finding in examine([record])}
 
 
