@@ -23,7 +23,10 @@ SMALL = (
     "--train.checkpoint-seconds", "0", "--train.film-steps", "2",
 )  # fmt: skip
 
-VERBS = ("train", "sample", "describe", "runs", "prune", "tiles cut", "tiles pack", "tiles inspect", "tiles show")
+VERBS = (
+    "train", "sample", "describe", "runs", "prune", "sweep", "best", "pull", "tiles cut", "tiles pack", "tiles inspect",
+    "tiles show",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -50,17 +53,7 @@ def test_help_needs_no_heavy_imports() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.endswith("[]\n")
-    for verb in (
-        "train",
-        "sample",
-        "describe",
-        "runs",
-        "prune",
-        "tiles cut",
-        "tiles pack",
-        "tiles inspect",
-        "tiles show",
-    ):
+    for verb in VERBS:
         assert f"  {verb} " in told
 
 
