@@ -28,6 +28,8 @@ HOMES = {
     "rasterio": ("satgan/tiles/", "bench/cut.py"),
     "PIL": ("satgan/tiles/", "satgan/pictures/"),
     "ray": ("satgan/train/ray_", "satgan/cluster/", "tune/", "bench/tile_peers.py", "bench/faults.py"),
+    "optuna": ("tune/schedule.py",),
+    "tune": ("tune/", "satgan/sweep_verbs.py"),
     "torch.distributed": ("satgan/train/ranks.py", "bench/exact_sum.py"),
 }
 """Libraries with one place of use."""
@@ -97,6 +99,7 @@ def test_a_file_keeps_the_import_rules(path: str) -> None:
         ("satgan/train/loop.py", "import torch.distributed as dist"),
         ("satgan/train/loop.py", "from satgan.gallery import sample"),
         ("satgan/gallery/sample.py", "from PIL import Image"),
+        ("satgan/gallery/sample.py", "from tune.best import standings"),
         ("satgan/train/checkpoint.py", "import pickle"),
     ],
 )

@@ -54,7 +54,7 @@ def marginal(found: Found, effect: Effect, noise: float | None) -> str:
         start, end = (start - 22, end + 22) if low == high else (start, end)
         if noise is not None:
             factor = noise ** (1 / count**0.5)
-            top, bottom = (_small(heights.at(max(1.0, one))) for one in (mean * factor, mean / factor))
+            top, bottom = (_small(min(1.0, max(0.0, heights.at(one)))) for one in (mean * factor, mean / factor))
             drawn += (f'<rect x="{start:.1f}" y="{top:.1f}" width="{end - start:.1f}" height="{bottom - top:.1f}" '
                       'fill="#1565c0" opacity=".16"/>')  # fmt: skip
         middle = _small(heights.at(mean))
@@ -96,7 +96,7 @@ def _title(row: Row) -> str:
 
 
 def _height(share: float, height: int) -> float:
-    """Better is higher on no chart here: a score's axis begins below, at the floor."""
+    """Of what lies at a share of an axis; lower scores are better and lie lower."""
     return height - MARGIN - share * (height - MARGIN - 30)
 
 

@@ -22,7 +22,8 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } tr:nth-chil
 .base td:first-child::after { content: " base"; color: #8a5a00; font-weight: 600 } .note { color: #56606e }
 .sides, .trials { display: flex; gap: 1.2rem; flex-wrap: wrap } figure { margin: .6rem 0; max-width: 540px }
 img { width: 530px; image-rendering: pixelated } svg { max-width: 100%; height: auto; font-size: 13px }
-.tick { font-size: 11px; fill: #56606e } .trial { stroke-width: 1.6; opacity: .75 }
+.tick { font-size: 11px; fill: #56606e; paint-order: stroke; stroke: #fff; stroke-width: 3px }
+.trial { stroke-width: 1.6; opacity: .75 }
 .trial:hover { stroke-width: 4; opacity: 1 } li { margin: .2rem 0 } figcaption { font-size: 13px }
 """
 
@@ -47,10 +48,11 @@ def sweep_page(found: Found) -> str:
         "<h2>Every trial, from its values to its score</h2><p class=note>Lower is better; 1 is as far from the "
         f"reals as reals are from each other. Dashed: the base setting.</p>{parallel_coordinates(found)}"
         "<h2>What each option does</h2><p class=note>A dot is a trial, a ring one of the base setting; a line is the "
-        "mean of a level, and the band around it where that would lie if only the seeds were others.</p>"
+        "mean of a level, and the band around it where that would lie if only the seeds were others. "
+        "Levels of a random search differ in the other options too.</p>"
         f"<div class=sides>{marginals}</div><h2>Learning curves</h2>{learning_curves(found)}"
         f"<h2>Trials</h2>{_trials_table(found)}<h2>Tiles of every trial from the same noise</h2>"
-        f"<p class=note>Averaged generator of the best checkpoint, the best trial first.</p>"
+        f"<p class=note>Averaged generators of the best checkpoints, settings by rank.</p>"
         f"<div class=trials>{''.join(_grid(row) for one in ranked for row in one.trials)}</div></html>\n"
     )
 

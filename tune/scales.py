@@ -37,7 +37,7 @@ class Scale(NamedTuple):
         shares = [number / count for number in range(count + 1)]
         values = [self.low * (self.high / self.low) ** share if self.log else self.low + share * (self.high - self.low)
                   for share in shares]  # fmt: skip
-        return [(share, f"{value:.2g}") for share, value in zip(shares, values, strict=True)]
+        return [(share, _told(value)) for share, value in zip(shares, values, strict=True)]
 
 
 def scale_of(values: Sequence[Any]) -> Scale:
@@ -55,5 +55,9 @@ def range_scale(low: float, high: float) -> Scale:
 
 
 def score_scale(scores: Sequence[float]) -> Scale:
-    """From the floor, 1, to the worst; logarithmic, as scores are means of ratios."""
-    return Scale([], 1.0, max(1.1, *scores) * 1.05, log=True)
+    """A little beyond the best and the worst; logarithmic, as scores are means of ratios."""
+    return Scale([], min(scores) / 1.06, max(scores) * 1.06, log=True)
+
+
+def _told(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}"

@@ -98,7 +98,9 @@ def searcher_of(plan: Plan, rows: Sequence[Row]) -> Any:
             if one.kind == "values"
             else FloatDistribution(low, high, log=one.kind == "log_uniform")
         )
-    searcher = OptunaSearch(space, metric="best", mode="min", seed=plan.seed)
+    # A sampler that began anew with the same seed would draw what it drew before.
+    seed = (plan.seed + len({json.dumps(row.values) for row in rows})) % 2**32
+    searcher = OptunaSearch(space, metric="best", mode="min", seed=seed)
     for point, score in known_points(plan, rows):
         searcher.add_evaluated_point({f"given/{option}": value for option, value in point.items()}, score)
     return Repeater(searcher, repeat=len(plan.seeds))

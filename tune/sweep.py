@@ -86,7 +86,11 @@ def sweep(plan: Plan, resume: bool, most_at_once: int | None, say: Callable[[str
     waves = _waves(plan, known, rows_of(plan))
     if waves:
         _run(plan, waves, most_at_once, say)
-    return sweep_in(plan.url)
+    found = sweep_in(plan.url)
+    left = [row.trial for row in found.rows if row.state not in (*DONE, "replaced")]
+    if left:
+        say(f"{len(left)} trial(s) did not come to their end ({', '.join(left)}): --resume goes on with them")
+    return found
 
 
 def _waves(plan: Plan, known: list[Trial], rows: list[Row]) -> list[Wave]:
@@ -145,7 +149,9 @@ def _run(plan: Plan, waves: list[Wave], most_at_once: int | None, say: Callable[
                     _fit(plan, wave, at_once, board, scratch)
             except KeyboardInterrupt:
                 found = f"the sweep {plan.name} was stopped; its trials keep their last checkpoints"
-                raise Stopped(found, "the same command with --resume finishes it") from None
+                raise Stopped(
+                    found, "the same command with --resume finishes it; `satgan best` tells what there is"
+                ) from None
 
 
 def _fit(plan: Plan, wave: Wave, at_once: int, board: Any, scratch: str) -> None:

@@ -28,6 +28,7 @@ def test_the_page_tells_every_trial_and_asks_for_nothing_else() -> None:
     for one in (*ROWS, FAILED):
         assert f"<td>{one.trial}</td>" in page
     assert "real_loss = &lt;nan&gt;" in page
+    assert "<nan>" not in page
     assert not re.search(r"(src|href)\s*=\s*[\"']?(?!data:)", page)
     assert "<script" not in page
     assert page.count("<svg") == page.count("</svg>") == 3

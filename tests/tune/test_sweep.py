@@ -58,8 +58,8 @@ def scores(found: Found) -> dict[str, Any]:
 def alone(trial: str, tile_set: str, tmp_path: Path, **train: Any) -> dict[str, bytes]:
     """The last checkpoint of what `satgan train` makes of a trial's config."""
     rate, seed = trial.removeprefix("glr_").split("-s")
-    more = {"train": {"store": str(tmp_path / "alone"), "name": trial, "seed": seed, "workers": 0, **train},
-            "recipe": {"generator_learning_rate": rate}, "tiles": {"source": tile_set}}  # fmt: skip
+    own: dict[str, Any] = {"store": str(tmp_path / "alone"), "name": trial, "seed": seed, "workers": 0, **train}
+    more = {"train": own, "recipe": {"generator_learning_rate": rate}, "tiles": {"source": tile_set}}
     return weights_of(run(load_config("article", SMALL, more)).checkpoint)
 
 
