@@ -192,6 +192,12 @@ def _judge(words: Sequence[str]) -> None:
     judge(words)
 
 
+def _turing(words: Sequence[str]) -> None:
+    from satgan.turing_verb import turing
+
+    turing(words)
+
+
 def _runs(name: str) -> Callable[[Sequence[str]], None]:
     """A verb of `satgan.runs_verbs`, imported when it is called."""
 
@@ -229,6 +235,9 @@ VERBS = {
     ),
     "sample": Verb("draw new tiles from a checkpoint", _sample),
     "judge": Verb("score tiles or a checkpoint against real tiles", _judge),
+    "turing": Verb(
+        "a page where people mark the fakes among real tiles; `turing score` adds up their answers", _turing
+    ),
 }
 
 if __name__ == "__main__":

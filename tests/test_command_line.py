@@ -23,7 +23,18 @@ SMALL = (
     "--train.checkpoint-seconds", "0", "--train.film-steps", "2",
 )  # fmt: skip
 
-VERBS = ("train", "sample", "describe", "runs", "prune", "tiles cut", "tiles pack", "tiles inspect", "tiles show")
+VERBS = (
+    "train",
+    "sample",
+    "turing",
+    "describe",
+    "runs",
+    "prune",
+    "tiles cut",
+    "tiles pack",
+    "tiles inspect",
+    "tiles show",
+)
 
 
 @pytest.fixture
