@@ -180,6 +180,10 @@ VERBS = {
     "sample": Verb("draw new tiles from a checkpoint", _sample),
     "report": Verb("write a run's page: pictures, scores, losses, what happened, config", _of("train_verb", "report")),
     "judge": Verb("score tiles or a checkpoint against real tiles", _of("judge_verb", "judge")),
+    "turing": Verb(
+        "a page where people mark the fakes among real tiles; `turing score` adds up their answers",
+        _of("turing_verb", "turing"),
+    ),
     "doctor": Verb(
         "hold a config, a tile set or a run against the 45 rules; `doctor rules`, `doctor explain`",
         _of("doctor_verb", "doctor"),

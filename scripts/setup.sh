@@ -1,7 +1,8 @@
 # Sourced by the other scripts: makes .venv with the pinned versions, once per change of pyproject.toml or
 # constraints.txt. `ensure_environment` gives what training needs, `ensure_environment dev` the tools as well.
 # `ensure_swift` makes .venv-swift, a strict S3 server for the tests, and `ensure_fidelity` .torch-fidelity, the source
-# that our Inception network is compared with; without them the tests that need them are skipped.
+# that our Inception network is compared with, and `ensure_chromium` installs Debian's Chromium, which opens the pages;
+# without them the tests that need them are skipped.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
@@ -65,4 +66,16 @@ ensure_fidelity() {
     echo "no torch-fidelity (see above): the tests that need it are skipped" >&2
     rm -rf .torch-fidelity
   fi
+}
+
+ensure_chromium() {
+  local name
+  for name in chromium chromium-browser google-chrome; do
+    command -v "$name" >/dev/null && return
+  done
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing Chromium (for the tests of pages; once, a minute) …" >&2
+    apt-get update -qq >&2 && apt-get install -y -qq --no-install-recommends chromium >/dev/null && return
+  fi
+  echo "no Chromium (apt-get install chromium): the tests that need it are skipped" >&2
 }

@@ -95,7 +95,7 @@ def compare(
     fake_side, real_side = open_side(fakes, seed), open_side(reals, seed)
     held_side = open_side(held_out, seed) if held_out else None
     for side in (fake_side, *([held_side] if held_side else [])):
-        _refuse_other_shape(side, real_side)
+        refuse_other_shape(side, real_side)
     count = _tiles_per_side(fake_side, real_side, tiles_per_side, FEWEST_TILES if extractor is None else SUBSET_TILES)
     if extractor is not None:
         _refuse_channels(real_side)
@@ -158,7 +158,8 @@ def _from_folder(folder: TileFolder, count: int, seed: int) -> Tiles:
     return tiles
 
 
-def _refuse_other_shape(side: Side, reals: Side) -> None:
+def refuse_other_shape(side: Side, reals: Side) -> None:
+    """Raises TilesError where two sides' tiles differ in size or channels."""
     if (side.size, side.channels) != (reals.size, reals.channels):
         raise TilesError(
             f"{side.url} has tiles of {side.size} pixels and {side.channels} channels, {reals.url} of {reals.size} "
