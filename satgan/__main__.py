@@ -7,6 +7,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from satgan import __version__
@@ -168,67 +169,39 @@ def _describe(words: Sequence[str]) -> None:
     print(json.dumps(described, indent=2) if parsed.json else table(described))
 
 
-def _sample(words: Sequence[str]) -> None:
-    from satgan.options import seed_number
-
-    parser = _parser("sample", VERBS, "satgan sample")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint, or a run: its best; s3:// too")
-    parser.add_argument("--count", type=int, default=64, help="tiles to draw (default: 64)")
-    parser.add_argument("--out", default="samples", metavar="DIR", help="folder or s3:// prefix (default: samples)")
-    parser.add_argument("--seed", type=seed_number, default=0, help="of the noise (default: 0)")
-    parser.add_argument("--grid", action="store_true", help="one sheet, grid.png, instead of a file each")
-    parser.add_argument("--raw", action="store_true", help="the generator as trained instead of the averaged one")
-    parsed = parser.parse_all(words)
-
-    from satgan.gallery.sample import sample
-
-    for url in sample(parsed.checkpoint, parsed.count, parsed.out, parsed.seed, parsed.grid, parsed.raw):
-        print(url)
-
-
-def _judge(words: Sequence[str]) -> None:
-    from satgan.judge_verb import judge
-
-    judge(words)
-
-
-def _runs(name: str) -> Callable[[Sequence[str]], None]:
-    """A verb of `satgan.runs_verbs`, imported when it is called."""
+def _verb(module: str, name: str) -> Callable[[Sequence[str]], None]:
+    """A verb of one of the modules of verbs, imported when it is called."""
 
     def run(words: Sequence[str]) -> None:
-        import satgan.runs_verbs as verbs
-
-        getattr(verbs, name)(words)
-
-    return run
-
-
-def _tiles(name: str) -> Callable[[Sequence[str]], None]:
-    """A verb of `satgan.tiles_verbs`, imported when it is called."""
-
-    def run(words: Sequence[str]) -> None:
-        import satgan.tiles_verbs as verbs
-
-        getattr(verbs, f"tiles_{name}")(words)
+        getattr(import_module(f"satgan.{module}"), name)(words)
 
     return run
 
 
 TILES_VERBS = {
-    "cut": Verb("cut rasters into a tile set", _tiles("cut")),
-    "pack": Verb("pack a folder of tiles, or IDX files, into a tile set", _tiles("pack")),
-    "inspect": Verb("judge the tiles of a set or folder, and draw them by reason", _tiles("inspect")),
-    "show": Verb("show what a tile set holds", _tiles("show")),
+    "cut": Verb("cut rasters into a tile set", _verb("tiles_verbs", "tiles_cut")),
+    "pack": Verb("pack a folder of tiles, or IDX files, into a tile set", _verb("tiles_verbs", "tiles_pack")),
+    "inspect": Verb(
+        "judge the tiles of a set or folder, and draw them by reason", _verb("tiles_verbs", "tiles_inspect")
+    ),
+    "show": Verb("show what a tile set holds", _verb("tiles_verbs", "tiles_show")),
 }
 VERBS = {
     "describe": Verb("layers, parameters, FLOPs and memory of a preset's networks", _describe),
     "train": Verb("train, or resume; without --tiles on embedded NASA Blue Marble imagery", _train),
-    "runs": Verb("list the runs of a store: state, step, best score, age, size", _runs("runs")),
+    "runs": Verb("list the runs of a store: state, step, best score, age, size", _verb("runs_verbs", "runs")),
     "prune": Verb(
-        "show, then remove, checkpoints that are neither newest nor best, unfinished or corrupt", _runs("prune")
+        "show, then remove, checkpoints that are neither newest nor best, unfinished or corrupt",
+        _verb("runs_verbs", "prune"),
     ),
-    "sample": Verb("draw new tiles from a checkpoint", _sample),
-    "judge": Verb("score tiles or a checkpoint against real tiles", _judge),
+    "sample": Verb("draw new tiles from a checkpoint", _verb("gallery_verbs", "sample")),
+    "walk": Verb("draw how tiles turn into others, as a moving picture or strips", _verb("gallery_verbs", "walk")),
+    "film": Verb("show the training of a run as a time lapse", _verb("gallery_verbs", "film")),
+    "mosaic": Verb("draw a large sheet of tiles", _verb("gallery_verbs", "mosaic")),
+    "export": Verb("write the generator as TorchScript, ONNX or safetensors", _verb("gallery_verbs", "export")),
+    "judge": Verb("score tiles or a checkpoint against real tiles", _verb("judge_verb", "judge")),
+    "features": Verb("write what the discriminator sees in tiles", _verb("gallery_verbs", "features")),
+    "probe": Verb("how well classes of tiles are told by these features", _verb("gallery_verbs", "probe")),
 }
 
 if __name__ == "__main__":

@@ -23,7 +23,10 @@ SMALL = (
     "--train.checkpoint-seconds", "0", "--train.film-steps", "2",
 )  # fmt: skip
 
-VERBS = ("train", "sample", "describe", "runs", "prune", "tiles cut", "tiles pack", "tiles inspect", "tiles show")
+VERBS = (
+    "train", "sample", "walk", "film", "mosaic", "export", "features", "probe", "describe", "runs", "prune",
+    "tiles cut", "tiles pack", "tiles inspect", "tiles show",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -50,17 +53,7 @@ def test_help_needs_no_heavy_imports() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.endswith("[]\n")
-    for verb in (
-        "train",
-        "sample",
-        "describe",
-        "runs",
-        "prune",
-        "tiles cut",
-        "tiles pack",
-        "tiles inspect",
-        "tiles show",
-    ):
+    for verb in VERBS:
         assert f"  {verb} " in told
 
 
@@ -112,6 +105,16 @@ def test_train_help_lists_every_option_with_the_presets_default(capsys: pytest.C
         (["tiles", "inspect", "nowhere"], "nowhere"),
         (["tiles", "pack", "nowhere", "dest", "--format", "idx"], "nowhere"),
         (["sample", "nowhere"], "nowhere"),
+        (["sample", "nowhere", "--grid", "--npy"], "not allowed with"),
+        (["sample", "nowhere", "--device", "tpu"], "--device"),
+        (["sample", "nowhere", "--truncation", "0"], "--truncation 0"),
+        (["walk", "nowhere"], "nowhere"),
+        (["walk", "nowhere", "--out", "walk.avi"], "walk.avi"),
+        (["film", "nowhere"], "nowhere"),
+        (["mosaic", "nowhere", "--out", "mosaic"], "--out mosaic"),
+        (["export", "nowhere", "--format", "pickle"], "--format"),
+        (["features", "nowhere", "nowhere", "--out", "features.csv"], "features.csv"),
+        (["probe", "nowhere", "nowhere"], "nowhere"),
         (["sample", "nowhere", "--count", "x"], "invalid int value"),
         (["train", "--tiles", "gs://bucket/x", "--workers", "0"], "gs://"),
         (["sample", "nowhere", "--seed", "-1"], "seed (0 to 2**64 - 1)"),
@@ -143,8 +146,10 @@ def test_train_resume_and_sample(satgan: Satgan, tile_set: str, tmp_path: Path) 
     status, out, err = satgan(*words, "--train.steps", "6")
     assert (status, json.loads(out)["step"]) == (0, 6)
     assert "resuming demo after step 4 of 6" in err
-    status, out, err = satgan("sample", first["run"], "--count", "3", "--out", str(tmp_path / "new"))
-    assert (status, len(out.splitlines())) == (0, 3)
+    new = str(tmp_path / "new")
+    status, out, err = satgan("sample", first["run"], "--count", "3", "--out", new, "--json")
+    assert (status, json.loads(out), err) == (0, {"written": new, "tiles": 3}, "")
+    assert len(files(tmp_path / "new")) == 3
 
 
 def test_a_finished_run_is_left_as_it_is(satgan: Satgan, tile_set: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ FLOORS = (
     ("train",),
     ("gallery", "cluster"),
     ("options", "bar"),
-    ("tiles_verbs", "judge_verb", "runs_verbs"),
+    ("tiles_verbs", "judge_verb", "runs_verbs", "gallery_verbs"),
     ("__main__",),
 )
 """A room imports only from floors above its own, and from itself."""
