@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.quality_training import COST_NAME
-from satgan.gallery.sample import draw_tiles, sample_noise
+from satgan.gallery.draw import draw_tiles, sample_noise
 from satgan.judge.judgement import judge
 from satgan.judge.reference import Reference
 from satgan.judge.score import about as about_score

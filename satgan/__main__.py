@@ -93,24 +93,6 @@ def _parser(verb: str, table: dict[str, Verb], prog: str) -> Any:
     return Parser(prog=prog, description=table[verb].about)
 
 
-def _sample(words: Sequence[str]) -> None:
-    from satgan.options import seed_number
-
-    parser = _parser("sample", VERBS, "satgan sample")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint, or a run: its best; s3:// too")
-    parser.add_argument("--count", type=int, default=64, help="tiles to draw (default: 64)")
-    parser.add_argument("--out", default="samples", metavar="DIR", help="folder or s3:// prefix (default: samples)")
-    parser.add_argument("--seed", type=seed_number, default=0, help="of the noise (default: 0)")
-    parser.add_argument("--grid", action="store_true", help="one sheet, grid.png, instead of a file each")
-    parser.add_argument("--raw", action="store_true", help="the generator as trained instead of the averaged one")
-    parsed = parser.parse_all(words)
-
-    from satgan.gallery.sample import sample
-
-    for url in sample(parsed.checkpoint, parsed.count, parsed.out, parsed.seed, parsed.grid, parsed.raw):
-        print(url)
-
-
 def _completion(words: Sequence[str]) -> None:
     """Prints the shell's script; it asks `satgan VERB --help` for a verb's options, so it is never out of date."""
     _parser("completion", VERBS, "satgan completion").parse_all(words)
@@ -177,7 +159,13 @@ VERBS = {
         "train or sweep on a cluster: hand a job in, or follow the one that has the run", _of("jobs_verbs", "submit")
     ),
     "jobs": Verb("a cluster's jobs: list, show, stop, watch", _of("jobs_verbs", "jobs")),
-    "sample": Verb("draw new tiles from a checkpoint", _sample),
+    "sample": Verb("draw new tiles from a checkpoint", _of("gallery_verbs", "sample")),
+    "walk": Verb("draw how tiles turn into others, as a moving picture or strips", _of("gallery_verbs", "walk")),
+    "film": Verb("show the training of a run as a time lapse", _of("gallery_verbs", "film")),
+    "mosaic": Verb("draw a large sheet of tiles", _of("gallery_verbs", "mosaic")),
+    "export": Verb("write the generator as TorchScript, ONNX or safetensors", _of("gallery_verbs", "export")),
+    "features": Verb("write what the discriminator sees in tiles", _of("gallery_verbs", "features")),
+    "probe": Verb("how well classes of tiles are told by these features", _of("gallery_verbs", "probe")),
     "report": Verb("write a run's page: pictures, scores, losses, what happened, config", _of("train_verb", "report")),
     "judge": Verb("score tiles or a checkpoint against real tiles", _of("judge_verb", "judge")),
     "turing": Verb(

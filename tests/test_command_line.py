@@ -154,6 +154,16 @@ def test_train_help_lists_every_option_with_the_presets_default(capsys: pytest.C
         (["tiles", "inspect", "nowhere"], "nowhere"),
         (["tiles", "pack", "nowhere", "dest", "--format", "idx"], "nowhere"),
         (["sample", "nowhere"], "nowhere"),
+        (["sample", "nowhere", "--grid", "--npy"], "not allowed with"),
+        (["sample", "nowhere", "--device", "tpu"], "--device"),
+        (["sample", "nowhere", "--truncation", "0"], "--truncation 0"),
+        (["walk", "nowhere"], "nowhere"),
+        (["walk", "nowhere", "--out", "walk.avi"], "walk.avi"),
+        (["film", "nowhere"], "nowhere"),
+        (["mosaic", "nowhere", "--out", "mosaic"], "--out mosaic"),
+        (["export", "nowhere", "--format", "pickle"], "--format"),
+        (["features", "nowhere", "nowhere", "--out", "features.csv"], "features.csv"),
+        (["probe", "nowhere", "nowhere"], "nowhere"),
         (["sample", "nowhere", "--count", "x"], "invalid int value"),
         (["train", "--tiles", "gs://bucket/x", "--workers", "0"], "gs://"),
         (["sample", "nowhere", "--seed", "-1"], "seed (0 to 2**64 - 1)"),
@@ -185,8 +195,10 @@ def test_train_resume_and_sample(satgan: Satgan, tile_set: str, tmp_path: Path) 
     status, out, err = satgan(*words, "--train.steps", "6")
     assert (status, json.loads(out)["step"]) == (0, 6)
     assert "resuming demo after step 4 of 6" in err
-    status, out, err = satgan("sample", first["run"], "--count", "3", "--out", str(tmp_path / "new"))
-    assert (status, len(out.splitlines())) == (0, 3)
+    new = str(tmp_path / "new")
+    status, out, err = satgan("sample", first["run"], "--count", "3", "--out", new, "--json")
+    assert (status, json.loads(out), err) == (0, {"written": new, "tiles": 3}, "")
+    assert len(files(tmp_path / "new")) == 3
 
 
 def test_a_finished_run_is_left_as_it_is(satgan: Satgan, tile_set: str, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgan.errors import StoreMissing, TilesError
-from satgan.gallery.sample import draw_batches, open_checkpoint
+from satgan.gallery.draw import Choice, open_artist
+from satgan.gallery.labelled import checked_tiles
 from satgan.judge.description import FEWEST_TILES
 from satgan.judge.inception_scores import (
     CHANNELS,
@@ -134,27 +135,20 @@ def open_side(url: str, seed: int) -> Side:
 
 
 def _checkpoint_side(url: str, seed: int) -> Side:
-    checkpoint = open_checkpoint(url)
-    config, network = checkpoint.config().gan, checkpoint.generator("average")
+    artist = open_artist(url, Choice(seed, device="cpu"))
 
     def take(count: int) -> Tiles:
-        return np.concatenate(list(draw_batches(network, seed, count, config.noise_size)))
+        return np.concatenate(list(artist.batches(count)))
 
-    return Side(url, None, config.size, config.channels, take)
+    return Side(url, None, artist.config.gan.size, artist.config.gan.channels, take)
 
 
 def _from_folder(folder: TileFolder, count: int, seed: int) -> Tiles:
     order = generator(seed, Purpose.JUDGE, lane=5).permutation(len(folder.listing))[:count]
     chosen = folder._replace(listing=[folder.listing[number] for number in order])
-    expected = (folder.shape.height, folder.shape.width, folder.shape.channels)
-    tiles = np.empty((count, *expected), np.uint8)
-    for number, tile in enumerate(chosen.tiles()):
-        if not isinstance(tile.pixels, np.ndarray) or tile.pixels.shape != expected:
-            shape = " × ".join(map(str, expected))
-            wrong = f"is not {shape} like most there" if isinstance(tile.pixels, np.ndarray) else "is no image"
-            found = f"{folder.store.url}/{tile.name} {wrong}"
-            raise TilesError(found, "remove it, or give what `satgan tiles pack` makes of the folder")
-        tiles[number] = tile.pixels
+    tiles = np.empty((count, folder.shape.height, folder.shape.width, folder.shape.channels), np.uint8)
+    for number, pixels in enumerate(checked_tiles(chosen)):
+        tiles[number] = pixels
     return tiles
 
 

@@ -1,94 +1,123 @@
-"""New tiles from a checkpoint. The same noise gives the same tile, whatever else is drawn with it."""
+"""New tiles from a checkpoint: a file each, a sheet, one array, or a tile set."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from satgan.errors import InputError
-from satgan.gan.networks import Generator
+from satgan.gallery.draw import Artist, Choice, Tiles, open_artist
 from satgan.pictures.grid import grid_png, png
-from satgan.randomness import Purpose, generator
-from satgan.tiles.pixels import to_bytes
-from satgan.tiles.store import Store, open_store
-from satgan.train.checkpoint import FOLDER, Checkpoint, best_of, complete_steps, name_of
+from satgan.tiles.inspect import NO_LIMITS
+from satgan.tiles.npy import write_npy
+from satgan.tiles.records import Place, Tile
+from satgan.tiles.shards import pack
+from satgan.tiles.spool import in_order
+from satgan.tiles.store import open_store
 
-BATCH = 64
-"""Every pass has this shape: libraries choose their kernels, and with them the last bits, by the batch."""
+Form = Literal["files", "grid", "npy", "set"]
+Progress = Callable[[int, int | None], None]
+"""Told how many more tiles there are, and how many there will be."""
 
+GRID_NAME, ARRAY_NAME = "grid.png", "tiles.npy"
+WRITERS = 16
+"""Threads that write files: each waits for the disk or the bucket most of the time."""
 
-def open_checkpoint(url: str) -> Checkpoint:
-    """The checkpoint in a folder or prefix: a checkpoint's own, or a run's best, where it was judged, else its newest.
-
-    Raises:
-        CheckpointError: there is no whole one.
-        CorruptData: it differs from its digests.
-    """
-    store = open_store(url)
-    steps, best = complete_steps(store), best_of(store)
-    if not steps:
-        return Checkpoint(store)
-    return Checkpoint(store.child(f"{FOLDER}/{name_of(best[0] if best and best[0] in steps else steps[-1])}"))
+PNG_CHANNELS = (1, 3)
 
 
-def sample_noise(seed: int, first: int, count: int, size: int) -> NDArray[np.float32]:
-    """Noise of the samples first, first + 1, …: `[count, size]`; each a function of seed and its number alone."""
-    rows = [
-        generator(seed, Purpose.SAMPLE, step=number).standard_normal(size, dtype=np.float32)
-        for number in range(first, first + count)
-    ]
-    return np.stack(rows) if rows else np.zeros((0, size), np.float32)
-
-
-@torch.no_grad()
-def draw_tiles(network: Generator, noise: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Tiles `[N, S, S, C]` uint8 of noise `[N, Z]`, in evaluation mode, float32 and passes of one fixed shape."""
-    parts = []
-    for first in range(0, len(noise), BATCH):
-        rows = noise[first : first + BATCH]
-        padded = np.zeros((BATCH, noise.shape[1]), np.float32)
-        padded[: len(rows)] = rows
-        parts.append(to_bytes(network(torch.from_numpy(padded)))[: len(rows)].numpy())
-    return np.concatenate(parts)
-
-
-def draw_batches(network: Generator, seed: int, count: int, size: int) -> Iterator[NDArray[np.uint8]]:
-    """`count` tiles of a seed, batch by batch, so that memory stays flat."""
-    for first in range(0, count, BATCH):
-        yield draw_tiles(network, sample_noise(seed, first, min(BATCH, count - first), size))
-
-
-def sample(checkpoint: str, count: int, out: str, seed: int, grid: bool, raw: bool) -> list[str]:
-    """Draws `count` tiles and writes them as PNG: a file each, or one grid.
+def sample(
+    checkpoint: str,
+    count: int,
+    out: str,
+    form: Form,
+    choice: Choice,
+    progress: Progress = lambda count, total: None,
+) -> str:
+    """Draws `count` tiles and writes them. Memory holds a few batches of them, but for a grid.
 
     Args:
         checkpoint: url of a checkpoint or a run.
         count: how many; at least 1.
-        out: folder or prefix for the files.
-        seed: of the noise; tile number i is the same for every count.
-        grid: one sheet, `grid.png`, instead of files.
-        raw: the generator as trained instead of the averaged one.
+        out: folder or prefix for what is written; for a set one that holds nothing.
+        form: `files` tile-000000.png, …; `grid` one sheet, grid.png; `npy` tiles.npy, `[count, S, S, C] uint8`; `set` a
+            tile set, where tile `tile-000000` has its place in the packed order.
+        choice: how to draw; tile number i is the same for every count and form.
+        progress: told how far it is.
 
     Returns:
-        The urls written. Files of an earlier call under the same names are replaced.
+        The url of the folder, file or set. Files of an earlier call under the same names are replaced.
 
     Raises:
-        InputError: nothing to draw.
-        CheckpointError, CorruptData, StoreError: the checkpoint cannot be used, or `out` cannot be written.
+        InputError: nothing to draw, or channels that PNG files do not hold.
+        TilesError: the place of a set is taken.
+        ConfigError, CheckpointError, CorruptData, StoreError: as `open_artist` has them, or `out` cannot be written.
     """
     if count < 1:
         raise InputError(f"--count {count}", "ask for one tile or more")
-    opened, store = open_checkpoint(checkpoint), open_store(out)
-    network, size = opened.generator("raw" if raw else "average"), opened.config().gan.noise_size
-    batches = draw_batches(network, seed, count, size)
-    if grid:
-        tiles = np.concatenate(list(batches))
-        return [_write(store, "grid.png", grid_png(tiles, columns=max(1, round(count**0.5))))]
-    numbered = enumerate(tile for batch in batches for tile in batch)
-    return [_write(store, f"tile-{number:06d}.png", png(tile)) for number, tile in numbered]
+    artist = open_artist(checkpoint, choice)
+    return WAYS[form](artist, count, out, progress)
 
 
-def _write(store: Store, key: str, data: bytes) -> str:
-    store.write(key, data)
-    return f"{store.url.rstrip('/')}/{key}"
+def _files(artist: Artist, count: int, out: str, progress: Progress) -> str:
+    store, channels = open_store(out, connections=WRITERS), artist.config.gan.channels
+    if channels not in PNG_CHANNELS:
+        found = f"tiles of {channels} channels do not fit into PNG files"
+        raise InputError(found, "take --npy or --set, which keep all of them, or --grid, which shows three")
+
+    def write(numbered: tuple[int, Tiles]) -> None:
+        number, tile = numbered
+        store.write(f"{_name(number)}.png", png(tile))
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for _ in in_order(pool, write, enumerate(_each(artist, count)), 2 * WRITERS):
+            progress(1, count)
+    return store.url
+
+
+def _grid(artist: Artist, count: int, out: str, progress: Progress) -> str:
+    batches = []
+    for batch in artist.batches(count):
+        batches.append(batch)
+        progress(len(batch), count)
+    store = open_store(out)
+    store.write(GRID_NAME, grid_png(np.concatenate(batches), columns=max(1, round(count**0.5))))
+    return f"{store.url.rstrip('/')}/{GRID_NAME}"
+
+
+def _array(artist: Artist, count: int, out: str, progress: Progress) -> str:
+    store, gan = open_store(out), artist.config.gan
+    shape = (count, gan.size, gan.size, gan.channels)
+    with store.writing(ARRAY_NAME) as path:
+        write_npy(path, shape, np.uint8, artist.batches(count), lambda rows: progress(rows, count))
+    return f"{store.url.rstrip('/')}/{ARRAY_NAME}"
+
+
+def _set(artist: Artist, count: int, out: str, progress: Progress) -> str:
+    url, gan, choice = artist.checkpoint.store.url, artist.config.gan, artist.choice
+    tiles = (
+        Tile(_name(number), tile, place=Place(url, row=number)) for number, tile in enumerate(_each(artist, count))
+    )
+    report = pack(
+        tiles, out, size=gan.size, channels=gan.channels, seed=choice.seed, source=f"drawn from {url}",
+        cut={"drawn": choice._asdict()}, limits=NO_LIMITS, seen=lambda seen: progress(seen, count),
+    )  # fmt: skip
+    return report.url
+
+
+def _each(artist: Artist, count: int) -> Iterator[Tiles]:
+    for batch in artist.batches(count):
+        yield from batch
+
+
+def _name(number: int) -> str:
+    return f"tile-{number:06d}"
+
+
+WAYS: dict[Form, Callable[[Artist, int, str, Progress], str]] = {
+    "files": _files,
+    "grid": _grid,
+    "npy": _array,
+    "set": _set,
+}

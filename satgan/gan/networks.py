@@ -59,7 +59,7 @@ def _with(reference: Tensor | None, batch: Tensor) -> Tensor:
 
 def _without(reference: Tensor | None, maps: Tensor) -> Tensor:
     """The maps of the batch alone. Without a reference batch nothing is cut: even a whole slice costs its gradient."""
-    return maps if reference is None else maps[len(reference) :]
+    return maps if reference is None else maps[reference.shape[0] :]
 
 
 def _leaky(maps: Tensor, leak: float) -> Tensor:

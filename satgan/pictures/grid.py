@@ -30,13 +30,16 @@ def sheet(tiles: Tiles, columns: int, gap_pixels: int = 2) -> Tiles:
     return page
 
 
+def visible(picture: Tiles) -> Tiles:
+    """Of an array `[H, W, C]` uint8 what can be shown: one channel is grey, `[H, W]`; three are colours, `[H, W, 3]`;
+    of others the first three are shown (the first alone where there are two)."""
+    return np.ascontiguousarray(picture[:, :, :3] if picture.shape[2] >= 3 else picture[:, :, 0])
+
+
 def png(picture: Tiles) -> bytes:
-    """An array `[H, W, C]` uint8 as PNG. One channel is grey, three are colours, of others the first three are shown
-    (the first alone where there are two)."""
-    channels = picture.shape[2]
-    shown = picture[:, :, :3] if channels >= 3 else picture[:, :, 0]
+    """An array `[H, W, C]` uint8 as PNG, as far as it is visible."""
     memory = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(shown)).save(memory, format="PNG")
+    Image.fromarray(visible(picture)).save(memory, format="PNG")
     return memory.getvalue()
 
 

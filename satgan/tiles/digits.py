@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from satgan.errors import TilesError
-from satgan.tiles.inspect import Limits
+from satgan.tiles.inspect import NO_LIMITS
 from satgan.tiles.records import Place, Tile
 from satgan.tiles.shards import PackReport, pack, packed_once
 from satgan.tiles.tile_set import TileSet
 
 SIZE, DIGIT_SIZE = 28, 20
 LEVELS = 16
-NO_LIMITS = Limits(values={}, duplicates=False)
 
 
 def digits_tile_set(folder: Path, seed: int) -> TileSet:

@@ -5,7 +5,7 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from satgan.errors import CorruptData, SatganError, StoreForbidden, StoreFull, StoreMissing, StoreUnreachable
@@ -67,6 +67,11 @@ class Store(ABC):
     @abstractmethod
     def write(self, key: str, data: bytes) -> None:
         """Write the object, in place of an older one; until it is whole nobody sees it under its name."""
+
+    @abstractmethod
+    def writing(self, key: str) -> AbstractContextManager[Path]:
+        """A local path to write the object to, for those too large for memory (at most 5 GB): it becomes the object
+        when the block is through, and nothing is left of it where that raises."""
 
     @abstractmethod
     def upload(self, path: Path, key: str) -> None:
@@ -155,15 +160,15 @@ class FolderStore(Store):
                 filled += count
 
     def write(self, key: str, data: bytes) -> None:
-        with self._writing(key) as aside:
+        with self.writing(key) as aside:
             aside.write_bytes(data)
 
     def upload(self, path: Path, key: str) -> None:
-        with self._writing(key) as aside:
+        with self.writing(key) as aside:
             shutil.copyfile(path, aside)
 
     @contextmanager
-    def _writing(self, key: str) -> Iterator[Path]:
+    def writing(self, key: str) -> Iterator[Path]:
         path = self._path(key)
         with folder_errors_told(f"write {key}", self.url):
             try:

@@ -90,6 +90,7 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+NO_LIMITS = Limits(values={}, duplicates=False)
 LAND_LIMITS = Limits({reason: LIMITS[reason].default for reason in ("flat", "sea", MONO)}, False)
 """Those of the embedded demo: its white is ice, and its tiles overlap on purpose."""
 

@@ -126,6 +126,32 @@ def count_places(data: bytes) -> tuple[dict[str, int], dict[str, int], int]:
     return _counted(data, "source"), _counted(data, "label"), len(column) - column.null_count
 
 
+def read_places(data: bytes, column: str) -> tuple[list[str], list[str | None]]:
+    """Of a written side table, in packed order: the tiles' names, and a column of texts, say label or source."""
+    import pyarrow
+    from pyarrow import parquet
+
+    table = parquet.read_table(pyarrow.BufferReader(data), columns=["name", column])
+    return table["name"].to_pylist(), table[column].cast(pyarrow.string()).to_pylist()
+
+
+def read_names(data: bytes, is_csv: bool) -> dict[str, str]:
+    """Label by name, of a user's table with the columns name and label, as CSV or Parquet; rows without either are
+    left out.
+
+    Raises:
+        KeyError: a column is missing.
+        ValueError: it is no such table.
+    """
+    import pyarrow
+    from pyarrow import csv, parquet
+
+    source = pyarrow.BufferReader(data)
+    table = csv.read_csv(source) if is_csv else parquet.read_table(source)
+    names, labels = (table[name].cast(pyarrow.string()).to_pylist() for name in ("name", "label"))
+    return {name: label for name, label in zip(names, labels, strict=True) if name and label}
+
+
 def _counted(data: bytes, name: str) -> dict[str, int]:
     """How often each value but null occurs in a column, most frequent first, then by name."""
     import pyarrow

@@ -3,7 +3,6 @@
 Opening one is `tile_set.py`'s; its names can be had from here too.
 """
 
-import io
 import math
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xxhash
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from satgan.errors import TilesError
@@ -21,6 +19,7 @@ from satgan.randomness import Purpose, generator
 from satgan.tiles.aside import flush_to_disk
 from satgan.tiles.inspect import DEFAULT_LIMITS, LIMITS, Limits, Rejection
 from satgan.tiles.manifest import MANIFEST_NAME, PIECES_PER_SHARD, Manifest, Shard, piece_tiles_for
+from satgan.tiles.npy import npy_header
 from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, write_places, write_table
 from satgan.tiles.samples import Sample
 from satgan.tiles.spool import JUDGES, TileFile, in_order, spool
@@ -154,7 +153,7 @@ def _write_shard(
     path: Path, spooled: TileFile, numbers: NDArray[np.int64], piece_tiles: int
 ) -> tuple[Shard, list[Moments]]:
     """A shard of the tiles of these numbers, a piece at a time, on disk when this returns."""
-    header = _header((len(numbers), *spooled.shape[1:]))
+    header = npy_header((len(numbers), *spooled.shape[1:]), np.uint8)
     digests, moments = [], []
     with path.open("wb") as file:
         file.write(header)
@@ -173,13 +172,6 @@ def _write_shard(
         piece_digests=tuple(digests),
     )
     return shard, _sum_moments(moments)
-
-
-def _header(shape: tuple[int, ...]) -> bytes:
-    """What stands before the first tile of a `.npy` file."""
-    head = io.BytesIO()
-    npy.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    return head.getvalue()
 
 
 def _sum_moments(parts: Iterable[list[Moments]]) -> list[Moments]:

@@ -5,10 +5,11 @@ Credentials, region and endpoint come from the standard AWS environment and prof
 
 import os
 import random
+import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -166,6 +167,14 @@ class S3Store(Store):
         self._tried(
             f"write {key}", lambda client: client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data)
         )
+
+    @contextmanager
+    def writing(self, key: str) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="satgan-") as scratch:
+            path = Path(scratch, key.rpartition("/")[2])
+            with folder_errors_told(f"write {path.name}", scratch):
+                yield path
+            self.upload(path, key)
 
     def upload(self, path: Path, key: str) -> None:
         reading = folder_errors_told(f"read {path.name}", str(path.parent))

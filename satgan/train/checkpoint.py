@@ -22,7 +22,7 @@ from torch import Tensor
 from satgan.config import Config, load_config
 from satgan.errors import CheckpointError, ConfigError, CorruptData, StoreMissing
 from satgan.gan.balance import Verdict
-from satgan.gan.networks import Generator
+from satgan.gan.networks import Discriminator, Generator
 from satgan.gan.normalization import running_statistics
 from satgan.gan.pair import Pair, Player
 from satgan.gan.weights import named_views
@@ -32,6 +32,7 @@ FORMAT_VERSION = 1
 FOLDER = "checkpoints"
 BEST_NAME, HISTORY_FOLDER = "best.json", "history/"
 STATE_NAME, COMPLETE_NAME, GENERATOR_NAME = "state.json", "COMPLETE", "generator.safetensors"
+DISCRIMINATOR_NAME = "discriminator.safetensors"
 PATTERN = rf"{FOLDER}/step-(\d{{8,}})/{COMPLETE_NAME}"
 Tensors = dict[str, Tensor]
 
@@ -108,6 +109,12 @@ class Checkpoint:
         network.load_state_dict(tensors)
         return network.eval()
 
+    def discriminator(self) -> Discriminator:
+        """The discriminator in evaluation mode, on the CPU."""
+        network = Discriminator(self.config().gan)
+        network.load_state_dict(self.tensors(DISCRIMINATOR_NAME))
+        return network.eval()
+
     def verify(self) -> None:
         """Reads every file.
 
@@ -166,7 +173,7 @@ def restore(pair: Pair, checkpoint: Checkpoint) -> None:
     _restore_player(pair.generator, {n.removeprefix("raw."): t for n, t in generators.items() if n.startswith("raw.")})
     for name, view in named_views(pair.generator.network, pair.average):
         view.copy_(generators[f"average.{name}"])
-    _restore_player(pair.discriminator, checkpoint.tensors("discriminator.safetensors"))
+    _restore_player(pair.discriminator, checkpoint.tensors(DISCRIMINATOR_NAME))
     moments = checkpoint.tensors("optimizers.safetensors")
     for player in (pair.generator, pair.discriminator):
         for adam in player.adams:

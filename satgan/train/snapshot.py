@@ -22,6 +22,7 @@ from satgan.tiles.store import Store
 from satgan.train import ranks
 from satgan.train.checkpoint import (
     COMPLETE_NAME,
+    DISCRIMINATOR_NAME,
     FOLDER,
     FORMAT_VERSION,
     GENERATOR_NAME,
@@ -151,7 +152,7 @@ def _files(pair: Pair, snapshot: Snapshot, averaged: Generator) -> Iterator[tupl
     generator, discriminator = snapshot.generator, snapshot.discriminator
     raw = _player_tensors(pair.generator, generator)
     yield GENERATOR_NAME, _prefixed("raw", raw) | _prefixed("average", averaged.state_dict())
-    yield "discriminator.safetensors", _player_tensors(pair.discriminator, discriminator)
+    yield DISCRIMINATOR_NAME, _player_tensors(pair.discriminator, discriminator)
     yield (
         "optimizers.safetensors",
         _moment_tensors(pair.generator, generator) | _moment_tensors(pair.discriminator, discriminator),

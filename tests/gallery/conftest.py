@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests of pages."""
+"""A finished run to draw from, and a headless Chromium for the tests of pages."""
 
 import os
 import shutil
@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+__all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +27,9 @@ def browser() -> "Iterator[Browser]":
         opened = playwright.chromium.launch(executable_path=path, args=arguments)
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def trained(make_config: MakeConfig) -> str:
+    """Url of a finished run: 12 steps, checkpoints after 5, 10 and 12, tiles of 16 × 16 × 3, noise of 6 numbers."""
+    return run(make_config()).run

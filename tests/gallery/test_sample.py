@@ -1,18 +1,24 @@
 """New tiles from a checkpoint."""
 
+import io
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from satgan.config import load_config
-from satgan.errors import CheckpointError, InputError, StoreMissing
-from satgan.gallery.sample import draw_tiles, open_checkpoint, sample, sample_noise
+from satgan.errors import CheckpointError, ConfigError, InputError, StoreMissing, TilesError
+from satgan.gallery.draw import Choice, draw_tiles, open_artist, open_checkpoint, sample_noise
+from satgan.gallery.sample import Form, sample
 from satgan.gan.networks import Generator, initialise
-from tests.train.conftest import MakeConfig, make_config, run, tile_set
-
-__all__ = ["make_config", "tile_set"]  # fixtures
+from satgan.tiles.records import read_places
+from satgan.tiles.shards import pack
+from satgan.tiles.store import Store, open_store
+from satgan.tiles.tile_set import open_tile_set
+from tests.train.conftest import MakeConfig, made_tiles, run
 
 
 @pytest.mark.parametrize("preset", ["demo", "digits"])
@@ -34,22 +40,58 @@ def test_samples_of_a_seed_do_not_depend_on_the_count() -> None:
     assert not np.array_equal(sample_noise(7, 0, 3, 5), sample_noise(8, 0, 3, 5))
 
 
-@pytest.fixture
-def trained(make_config: MakeConfig) -> str:
-    """Url of a finished run."""
-    return run(make_config()).run
+@pytest.mark.parametrize("size", [1, 6, 40])
+def test_truncated_noise_is_drawn_again_where_it_is_too_large_and_only_there(size: int) -> None:
+    plain, truncated = sample_noise(7, 0, 90, size), sample_noise(7, 0, 90, size, truncation=0.8)
+    assert np.abs(truncated).max() <= 0.8
+    kept = np.abs(plain) <= 0.8
+    assert np.array_equal(truncated[kept], plain[kept])
+    assert len(np.unique(truncated)) == truncated.size
+    assert np.array_equal(truncated[40:60], sample_noise(7, 40, 20, size, truncation=0.8))
 
 
-def test_files_and_grid_show_the_same_tiles(trained: str, tmp_path: Path) -> None:
-    written = sample(trained, count=70, out=str(tmp_path / "files"), seed=1, grid=False, raw=False)
-    assert [Path(url).name for url in written[:2]] == ["tile-000000.png", "tile-000001.png"]
-    assert len(written) == 70
-    (grid,) = sample(trained, count=70, out=str(tmp_path), seed=1, grid=True, raw=False)
-    sheet = np.asarray(Image.open(grid))
-    for number in (0, 8, 69):
+def opened(store: Store, key: str) -> np.ndarray:
+    """A PNG as an array."""
+    return np.asarray(Image.open(io.BytesIO(store.read(key))))
+
+
+def test_every_form_holds_the_same_tiles(trained: str, place: str) -> None:
+    """70 tiles, more than a batch; in a folder and in a bucket."""
+    choice, count = Choice(seed=1, device="cpu"), 70
+    expected = np.concatenate(list(open_artist(trained, choice).batches(count)))
+    for form in ("files", "grid", "npy", "set"):
+        seen = [0]
+        sample(trained, count, f"{place}/{form}", form, choice, lambda more, total, seen=seen: seen.append(more))  # type: ignore[misc]
+        assert sum(seen) == count
+    files = open_store(f"{place}/files")
+    assert [key for key, _ in files.list()] == [f"tile-{number:06d}.png" for number in range(count)]
+    sheet = opened(open_store(f"{place}/grid"), "grid.png")
+    tile_set = open_tile_set(f"{place}/set")
+    names, _ = read_places(tile_set.store.read("tiles.parquet"), "label")
+    packed = tile_set.read_piece(0)
+    array = np.load(io.BytesIO(open_store(f"{place}/npy").read("tiles.npy")), allow_pickle=False)
+    assert np.array_equal(array, expected)
+    for number in range(count):
         top, left = 18 * (number // 8) + 2, 18 * (number % 8) + 2
-        tile = np.asarray(Image.open(written[number]))
-        assert np.array_equal(sheet[top : top + 16, left : left + 16], tile)
+        assert np.array_equal(opened(files, f"tile-{number:06d}.png"), expected[number])
+        assert np.array_equal(sheet[top : top + 16, left : left + 16], expected[number])
+        assert np.array_equal(packed[names.index(f"tile-{number:06d}")], expected[number])
+
+
+@pytest.mark.parametrize("form", ["files", "npy"])
+def test_memory_does_not_grow_with_the_count(trained: str, tmp_path: Path, form: Form) -> None:
+    """3,000 tiles more are 2.3 MB more. A set is packed a shard at a time, as any is."""
+
+    def peak_bytes(count: int) -> int:
+        tracemalloc.start()
+        try:
+            sample(trained, count, str(tmp_path / f"{form}-{count}"), form, Choice(device="cpu"))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak_bytes(10)  # what libraries set up at their first use
+    assert peak_bytes(3200) < peak_bytes(200) + 1_000_000
 
 
 def test_a_run_stands_for_its_newest_checkpoint(trained: str) -> None:
@@ -72,10 +114,30 @@ def test_averaged_and_raw_generator_differ(trained: str) -> None:
     assert not np.array_equal(averaged, raw)
 
 
-def test_what_cannot_be_sampled_is_refused(trained: str, tmp_path: Path) -> None:
+def test_what_cannot_be_sampled_is_refused(trained: str, make_config: MakeConfig, tmp_path: Path) -> None:
+    out, choice = str(tmp_path / "new"), Choice(device="cpu")
     with pytest.raises(StoreMissing, match="nothing"):
-        sample(str(tmp_path / "nothing"), 1, str(tmp_path), 0, False, False)
+        sample(str(tmp_path / "nothing"), 1, out, "files", choice)
     with pytest.raises(CheckpointError, match="no whole checkpoint"):
-        sample(str(tmp_path), 1, str(tmp_path), 0, False, False)
+        sample(str(tmp_path), 1, out, "files", choice)
     with pytest.raises(InputError, match="--count 0"):
-        sample(trained, 0, str(tmp_path), 0, False, False)
+        sample(trained, 0, out, "files", choice)
+    with pytest.raises(InputError, match="--truncation 0"):
+        sample(trained, 1, out, "files", choice._replace(truncation=0.0))
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="--device cuda"):
+            sample(trained, 1, out, "files", Choice(device="cuda"))
+    pack(made_tiles(60, channels=4), str(tmp_path / "four"), size=16, channels=4, seed=1, source="made", cut={})
+    four = run(make_config(tiles={"source": str(tmp_path / "four")}, gan={"channels": 4}, train={"name": "four"}))
+    with pytest.raises(InputError, match="4 channels do not fit"):
+        sample(four.run, 1, out, "files", choice)
+    assert not Path(out).exists()
+    sample(four.run, 3, out, "npy", choice)
+    assert np.load(f"{out}/tiles.npy").shape == (3, 16, 16, 4)
+
+
+def test_a_set_takes_no_place_that_is_taken(trained: str, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine").write_text("mine")
+    with pytest.raises(TilesError, match="already holds files"):
+        sample(trained, 3, str(tmp_path / "taken"), "set", Choice(device="cpu"))

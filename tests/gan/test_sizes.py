@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from satgan.gallery.sample import draw_tiles, sample_noise
+from satgan.gallery.draw import draw_tiles, sample_noise
 from satgan.pictures.grid import grid_png
 from tests.gan.conftest import MakeConfig, make_pair, take_step
 

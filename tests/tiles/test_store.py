@@ -67,6 +67,21 @@ def test_files_travel_both_ways(place: str, tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "empty").read_bytes() == b""
 
 
+def test_what_is_written_bit_by_bit_is_there_when_it_is_through_and_not_before(place: str) -> None:
+    store = open_store(place)
+    with store.writing("deep/a") as path:
+        path.write_bytes(b"one")
+        assert not store.exists("deep/a")
+    assert store.read("deep/a") == b"one"
+    with pytest.raises(ValueError, match="broken off"), store.writing("deep/a") as path:
+        path.write_bytes(b"two")
+        raise ValueError("broken off")
+    assert store.read("deep/a") == b"one"
+    assert store.list() == [("deep/a", 3)]
+    assert not path.exists()
+    assert store.unfinished() == []
+
+
 def test_ranges_fill_the_buffer(place: str) -> None:
     store = open_store(place)
     store.write("x", BODY)

@@ -12,7 +12,7 @@ import torch
 
 from satgan.config import Config
 from satgan.errors import CheckpointError
-from satgan.gallery.sample import draw_tiles, open_checkpoint, sample_noise
+from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.gan.noise import Draws, draw
 from satgan.tiles.stream import TileStream
 from satgan.tiles.tile_set import open_tile_set

@@ -8,6 +8,7 @@ import pytest
 import ray
 
 from satgan.errors import CorruptData, RunLost, StoreForbidden, StoreMissing, StoreUnreachable, TilesError
+from satgan.gallery.draw import Choice
 from satgan.gallery.sample import sample
 from satgan.tiles.shards import pack
 from satgan.tiles.store import open_store
@@ -61,7 +62,7 @@ def test_two_ray_workers_on_a_bucket_equal_one_process(
     outcome = launch(config, seen.append, silent)
     assert outcome.run == f"{s3_prefix}/runs/two"
     assert weights_of(fetched(outcome.checkpoint, tmp_path / "two")) == weights_of(alone.checkpoint)
-    (grid,) = sample(outcome.run, 4, f"{s3_prefix}/new", seed=0, grid=True, raw=False)
+    grid = sample(outcome.run, 4, f"{s3_prefix}/new", "grid", Choice())
     assert open_store(s3_prefix).read("new/grid.png").startswith(b"\x89PNG")
     assert grid == f"{s3_prefix}/new/grid.png"
     assert open_store(outcome.run).read("journal.jsonl").count(b'"numbers"') == 6
