@@ -5,7 +5,7 @@ from contextlib import suppress
 from html import escape
 
 from satgan.errors import SatganError
-from satgan.gallery.sample import draw_tiles, open_checkpoint, sample_noise
+from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.pictures.grid import grid_png
 from tune.best import Standing, effects, seed_noise, standings, verdicts
 from tune.charts import learning_curves, marginal, parallel_coordinates

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from satgan.errors import CheckpointError, InputError
-from satgan.gallery.sample import draw_tiles, open_checkpoint, sample_noise
+from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.pictures.grid import Tiles, png, sheet
 from satgan.tiles.store import open_store
 from satgan.train.examined import Told, first_difference, told_by

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from satgan.errors import CorruptData, InputError
-from satgan.gallery.sample import open_checkpoint
+from satgan.gallery.draw import open_checkpoint
 from satgan.tiles.folder import folder_errors_told
 from satgan.tiles.store import open_store
 from satgan.train.checkpoint import COMPLETE_NAME, FOLDER, GENERATOR_NAME, STATE_NAME, Checkpoint, name_of

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from satgan.errors import InputError, TilesError
+from satgan.gallery.draw import open_checkpoint
 from satgan.gallery.judgement import Side, open_side, refuse_other_shape
-from satgan.gallery.sample import open_checkpoint
 from satgan.gallery.turing_page import answers_page, quiz_page, seal
 from satgan.judge.guesses import Estimate
 from satgan.judge.two_sample import FEWEST_PER_SIDE, tell_apart

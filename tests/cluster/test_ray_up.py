@@ -158,4 +158,4 @@ def test_machines_reach_their_prefix_and_nothing_else(cloud: Cloud) -> None:
             lambda role=role: cloud.client("iam", cloud.roles[role]).list_users(),
         ):
             with pytest.raises(botocore.exceptions.ClientError, match=r"AccessDenied|not authorized"):
-                refused()
+                refused()  # type: ignore[no-untyped-call]

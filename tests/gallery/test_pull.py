@@ -6,6 +6,7 @@ import pytest
 
 from satgan.__main__ import main
 from satgan.errors import CorruptData, InputError
+from satgan.gallery.draw import Choice
 from satgan.gallery.pull import pull
 from satgan.gallery.sample import sample
 from satgan.tiles.store import Store, open_store
@@ -20,8 +21,8 @@ def test_the_generator_alone_is_enough_for_sampling(make_config: MakeConfig, pla
     pulled = pull(outcome.run, tmp_path / "home", "sampling")
     assert {path.name for path in (tmp_path / "home").iterdir()} == {"generator.safetensors", "state.json", "COMPLETE"}
     assert (pulled.step, pulled.files, pulled.fetched) == (5, 1, 1)
-    (there,) = sample(outcome.run, 4, str(tmp_path / "there"), seed=0, grid=True, raw=False)
-    (here,) = sample(str(tmp_path / "home"), 4, str(tmp_path / "here"), seed=0, grid=True, raw=False)
+    there = sample(outcome.run, 4, str(tmp_path / "there"), "grid", Choice())
+    here = sample(str(tmp_path / "home"), 4, str(tmp_path / "here"), "grid", Choice())
     assert Path(there).read_bytes() == Path(here).read_bytes()
     assert pull(outcome.run, tmp_path / "home", "sampling").fetched == 0
 
