@@ -230,6 +230,7 @@ def answers_told(url: str) -> Iterator[None]:
         SatganError: nobody answers, or with a failure.
         InputError: the token was refused, or there is none.
     """
+    from aiohttp import ClientError
     from ray.exceptions import AuthenticationError
 
     token: Any = AuthenticationError
@@ -241,7 +242,7 @@ def answers_told(url: str) -> Iterator[None]:
             f"{url} did not let us in: {why}",
             f"set {TOKEN_PATH_NAME} to the file with the cluster's token (~/.ray/auth_token), {MODE_NAME}=token",
         ) from None
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ClientError) as error:
         if "401" in str(error)[:200] or "403" in str(error)[:200]:
             raise InputError(f"{url} did not let us in: {error}", f"set {TOKEN_PATH_NAME}, {MODE_NAME}=token") from None
         raise SatganError(
