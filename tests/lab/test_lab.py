@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +36,9 @@ OPTIONS = [
     "--train.threads-per-lane", "1", "--train.precision", "float32", "--train.log-steps", "50", "--train.film-steps",
     "100000", "--train.checkpoint-steps", "200", "--train.resize-seconds", "5", "--name", "lab",
 ]  # fmt: skip
+FILE = "/home/ubuntu/cluster.yaml"
+SUBMIT = ["satgan", "submit", "--cluster", FILE, "train", "article", *OPTIONS, "--store", f"{STORE}/runs",
+          "--workers", "1:2"]  # fmt: skip
 NOTICE_SECONDS = 60
 """EC2 gives two minutes."""
 
@@ -81,9 +83,20 @@ class Watch:
         """The journal's events of these names."""
         return [entry for entry in self.entries if entry.get("event") in names]
 
-    def workers(self) -> list[int]:
-        """With how many workers each attempt began."""
-        return [entry["workers"] for entry in self.events("start", "resume")]
+    def attempts(self) -> list[tuple[int, int]]:
+        """With how many workers each attempt began, and the last step that is known of it."""
+        found: list[tuple[int, int]] = []
+        for entry in list(self.entries):
+            if entry.get("event") in ("start", "resume"):
+                found.append((entry["workers"], entry["step"]))
+            elif found and "numbers" in entry:
+                found[-1] = (found[-1][0], entry["step"])
+        return found
+
+    def trains(self, workers: int, after: int = 0) -> bool:
+        """Whether so many workers have taken steps in the newest attempt, which is not one of the first `after`."""
+        attempts, began = self.attempts(), self.events("start", "resume")
+        return len(attempts) > after and attempts[-1][0] == workers and attempts[-1][1] > began[-1]["step"]
 
 
 @pytest.fixture
@@ -151,84 +164,88 @@ def refused(world: Lab, head: dict[str, Any]) -> None:
     assert "token" in tried.stderr.lower(), tried.stderr[-2000:]
 
 
-@pytest.mark.slow
-@pytest.mark.lab
-def test_a_cluster_from_ray_up_to_ray_down(world: Lab, tmp_path: Path) -> None:
-    watch = Watch(world)
-    prepare(world)
-    file = "/home/ubuntu/cluster.yaml"
-    world.run("satgan", "cluster", "check", file, timeout_seconds=60)
+def bring_up(world: Lab, watch: Watch) -> dict[str, Any]:
+    """`ray up`; the head."""
+    world.run("satgan", "cluster", "check", FILE, timeout_seconds=120)
     watch.say("the file is checked")
-    up = world.run("ray", "up", file, "-y", "--no-config-cache", timeout_seconds=600)
+    world.run("ray", "up", FILE, "-y", "--no-config-cache", timeout_seconds=600)
     watch.say("ray up has ended")
-    (tmp_path / "ray-up.log").write_text(up)
     (head,) = world.machines()
     assert (head["profile"], head["life"]) == ("satgan-head", "on-demand")
+    return head
 
-    refused(world, head)
-    watch.say("who has no token was refused")
 
-    submit = [
-        "satgan",
-        "submit",
-        "--cluster",
-        file,
-        "--detach",
-        "train",
-        "article",
-        *OPTIONS,
-        "--store",
-        f"{STORE}/runs",
-    ]
-    job = world.run(*submit, "--workers", "1:2", "--train.steps", "1000000", timeout_seconds=300).strip()
+def train_on_two(world: Lab, watch: Watch) -> list[dict[str, Any]]:
+    """Submits a run to a cluster of a head alone; the machines that came for it."""
+    job = world.run(*SUBMIT[:4], "--detach", *SUBMIT[4:], "--train.steps", "1000000", timeout_seconds=300).strip()
     watch.say(f"submitted as {job}")
-    with watch.following(RUN):
-        until(lambda: len(world.machines()) == 3, 600, "two machines asked for")
-        watch.say("the autoscaler asked for two spot machines")
-        spot = [machine for machine in world.machines() if machine["id"] != head["id"]]
-        assert {(machine["profile"], machine["life"]) for machine in spot} == {("satgan-worker", "spot")}
-        until(lambda: watch.workers()[-1:] == [2] and "numbers" in watch.entries[-1], 600, "2 workers train")
-        watch.say("2 workers train")
+    until(lambda: len(world.machines()) == 3, 600, "two machines asked for")
+    watch.say("the autoscaler, on the head, asked for two machines")
+    spot = [machine for machine in world.machines() if machine["profile"] != "satgan-head"]
+    assert {(machine["profile"], machine["life"]) for machine in spot} == {("satgan-worker", "spot")}
+    until(lambda: watch.trains(2), 600, "2 workers train")
+    watch.say("2 workers train")
+    return spot
 
-        lost = spot[0]
-        deadline = datetime.now(UTC) + timedelta(seconds=NOTICE_SECONDS)
-        world.announce(lost, deadline.strftime("%Y-%m-%dT%H:%M:%SZ"))
-        watch.say(f"EC2's notice to {lost['id']}")
-        until(lambda: watch.events("preemption"), NOTICE_SECONDS, "the run hears of it")
-        until(lambda: watch.entries[-1].get("step", 0) > watch.events("preemption")[-1]["step"], 60, "it goes on")
-        time.sleep(max(0.0, (deadline - datetime.now(UTC)).total_seconds()))
-        world.take_back(lost)
-        watch.say("the machine is gone")
-        attempts = len(watch.workers())
-        until(lambda: len(watch.workers()) > attempts and "numbers" in watch.entries[-1], 600, "the run goes on")
-        watch.say(f"{watch.workers()[-1]} worker(s) go on")
-        until(lambda: watch.workers()[-1] == 2 and "numbers" in watch.entries[-1], 600, "2 workers again")
-        watch.say("2 workers train again, on a new machine")
-        world.run("satgan", "jobs", "--cluster", file, "stop", "lab", timeout_seconds=300)
-        watch.say("stopped by the operator")
+
+def lose_one(world: Lab, watch: Watch, lost: dict[str, Any]) -> None:
+    """EC2 announces that it takes a machine back, and does; the run saves, goes on, and gets another machine."""
+    attempts = len(watch.attempts())
+    deadline = datetime.now(UTC) + timedelta(seconds=NOTICE_SECONDS)
+    world.announce(lost, deadline.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    watch.say(f"EC2's notice to {lost['id']}")
+    until(lambda: watch.events("preemption"), NOTICE_SECONDS, "the run hears of it")
     notice = watch.events("preemption")[-1]
-    saved = [entry for entry in watch.events("checkpoint") if entry["step"] == notice["step"]]
-    assert saved, "no checkpoint at the notice"
+    until(lambda: [saved for saved in watch.events("checkpoint") if saved["step"] == notice["step"]], 60, "it saves")
+    watch.say(f"the run has heard of it and saved, after step {notice['step']}")
+    time.sleep(max(0.0, (deadline - datetime.now(UTC)).total_seconds()))
+    world.take_back(lost)
+    watch.say("the machine is gone")
+    until(lambda: len(watch.attempts()) > attempts, 600, "the run goes on")
+    watch.say(f"the run goes on with {watch.attempts()[-1][0]} worker(s)")
+    until(lambda: watch.trains(2, after=attempts), 600, "2 workers again")
+    (new,) = [one for one in world.machines() if one["profile"] != "satgan-head" and one["life"] == "spot"][1:]
+    watch.say(f"2 workers train again, one on the new machine {new['id']}")
 
-    steps = str(max(entry["step"] for entry in watch.entries) + 5)
-    submit.remove("--detach")
-    world.run(*submit, "--workers", "1:2", "--train.steps", steps, timeout_seconds=600)
+
+def resume_and_compare(world: Lab, watch: Watch) -> None:
+    """The same command takes the run to its end: with the bits of the same run in one process on the laptop."""
+    world.run("satgan", "jobs", "--cluster", FILE, "stop", "lab", timeout_seconds=300)
+    watch.say("stopped by the operator")
+    steps = str(max(step for _, step in watch.attempts()) + 55)
+    world.run(*SUBMIT, "--train.steps", steps, timeout_seconds=600)
     watch.say(f"the same command with {steps} steps resumed it, and came to its end")
     train = ["satgan", "train", "article", *OPTIONS, "--workers", "0", "--train.steps", steps]
     world.run(*train, "--store", "/home/ubuntu/runs", timeout_seconds=600)
     errand = [sys.executable, "-m", "tests.lab.errands", "same", RUN, "/home/ubuntu/runs/lab"]
-    compared = json.loads(world.run(*errand, timeout_seconds=60))
+    compared = json.loads(world.run(*errand, timeout_seconds=120))
     watch.say(f"beside the same run on the laptop, in one process: {compared}")
     assert compared["steps"] == [int(steps)] * 2
     assert compared["weights"]
     assert compared["numbers"]
     assert compared["count"] >= int(steps) // 50
-
     drawn = world.run("satgan", "sample", RUN, "--count", "4", "--out", "/home/ubuntu/new", timeout_seconds=120)
     assert len(drawn.split()) == 4
     watch.say("4 tiles drawn on the laptop from the run's checkpoint in the bucket")
 
-    world.run("ray", "down", file, "-y", timeout_seconds=180)
+
+def take_down(world: Lab, watch: Watch) -> None:
+    """`ray down` leaves no machine."""
+    world.run("ray", "down", FILE, "-y", timeout_seconds=300)
     until(lambda: not world.machines(), 60, "every machine is gone")
     until(lambda: not any(machine["pid"] for machine in world.machines("terminated")), 60, "every host is gone")
-    watch.say(f"ray down left nothing; {len(world.machines('terminated'))} machines in all")
+    watch.say(f"ray down left nothing of {len(world.machines('terminated'))} machines")
+
+
+@pytest.mark.slow
+@pytest.mark.lab
+def test_a_cluster_from_ray_up_to_ray_down(world: Lab) -> None:
+    watch = Watch(world)
+    prepare(world)
+    refused(world, bring_up(world, watch))
+    watch.say("who has no token was refused")
+    with watch.following(RUN):
+        spot = train_on_two(world, watch)
+        lose_one(world, watch, spot[0])
+        resume_and_compare(world, watch)
+    take_down(world, watch)

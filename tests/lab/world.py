@@ -194,7 +194,9 @@ def _network(folder: Path) -> None:
 
 def _image(folder: Path, endpoint: str, store: str) -> None:
     """What an image of EC2's would bring: the shell's start file and an environment, which is this one."""
-    (folder / "image.bashrc").write_text(f"export AWS_ENDPOINT_URL={endpoint} AWS_ENDPOINT_URL_S3={store}\n")
+    # Ray puts its workers behind everything else on their machine, which here is everything else on all of them.
+    settings = f"AWS_ENDPOINT_URL={endpoint} AWS_ENDPOINT_URL_S3={store} RAY_worker_niceness=0"
+    (folder / "image.bashrc").write_text(f"export {settings}\n")
     (folder / "environment").write_text(sys.prefix)
 
 
