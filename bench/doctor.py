@@ -1,5 +1,6 @@
 """What the doctor costs a run: what log steps show of themselves, writing it down, and the rules at checkpoints.
 
+On a CPU in seconds of its time on one thread, which other work on the machine hardly changes; on a GPU by the clock.
 `scripts/bench doctor`, or `python -m bench.doctor`. The table goes to stdout, progress to stderr.
 """
 
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import torch
 
 from bench.machine import describe_machine
-from bench.measure import seconds_of, wait_for
+from bench.measure import wait_for
 from bench.variants import OurStep, make_batches
 from satgan.config import Config, load_config
 from satgan.gan.normalization import running_statistics
@@ -25,12 +26,12 @@ from satgan.gan.pair import Pair
 from satgan.presets import PRESETS
 from satgan.train.checkup import FIRST_ENTRIES, LAST_ENTRIES, Checkup
 from satgan.train.clock import memory
-from satgan.train.device import decide, training_device, usable_cores
+from satgan.train.device import decide, training_device
 from satgan.train.events import Events
 
-PRESETS_MEASURED = ("demo", "dcgan")
+PRESETS_MEASURED = ("demo", "digits", "dcgan")
 ROUNDS = 5
-STEPS = {"demo": 20, "dcgan": 4, "article": 1, "digits": 40}
+STEPS = {"demo": 4, "dcgan": 1, "article": 1, "digits": 20}
 """Of a round on a CPU; on a GPU ten times as many."""
 MOST_SHARE = 0.01
 
@@ -81,7 +82,7 @@ def measure_cost(preset: str, config: Config, device: torch.device, rounds: int,
         for _ in range(rounds):
             times.append(
                 (
-                    seconds_of(ours.step, steps, device) / steps,
+                    _seconds(lambda: [ours.step(turn) for turn in range(steps)], device) / steps,
                     _seconds(lambda: _observe(ours.pair), device),
                     _seconds(lambda: _write(events, shown), device),
                     _seconds(checkup.news, device),
@@ -117,11 +118,12 @@ def _long_run(config: Config, numbers: dict[str, float]) -> Checkup:
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
     wait_for(device)
-    start = time.perf_counter()
+    start = clock()
     work()
     wait_for(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def table(costs: Sequence[Cost]) -> str:
@@ -141,7 +143,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of which the median is told (default: {ROUNDS})")
     given = parser.parse_args(words)
     device = training_device(deterministic=True)
-    torch.set_num_threads(usable_cores())
+    torch.set_num_threads(1)
     costs = []
     for preset in given.presets:
         print(f"measuring {preset} …", file=sys.stderr)

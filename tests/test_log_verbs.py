@@ -1,6 +1,7 @@
 """`satgan log`, `note`, `todo` and `compare` as a user meets them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,10 +106,10 @@ def test_runs_are_compared(satgan: Satgan, tmp_path: Path) -> None:
     assert "second differs from first from step 2 on" in page
 
 
-@pytest.mark.usefixtures("two_runs")
-def test_a_run_beside_itself_does_not_differ(satgan: Satgan, tmp_path: Path) -> None:
-    """The same noise gives the same tiles."""
-    found = json.loads(satgan("compare", "first", "first", "--json", "--grid", "same.png")[1])
+def test_a_run_beside_its_copy_does_not_differ(satgan: Satgan, two_runs: Path, tmp_path: Path) -> None:
+    """The same noise gives the same tiles, whatever the run is called."""
+    shutil.copytree(two_runs / "first", two_runs / "copy-of-the-first")
+    found = json.loads(satgan("compare", "first", "copy-of-the-first", "--json", "--grid", "same.png")[1])
     assert (found["settings"], found["differ_from"]) == ({}, [None, None])
     picture = np.asarray(Image.open(tmp_path / "same.png"))
     assert np.array_equal(picture[:, :146], picture[:, -146:])

@@ -55,7 +55,7 @@ def statistics_drift(record: RunRecord) -> Finding | None:
     )
 
 
-def regularizer_rules(record: RunRecord) -> Finding | None:
+def regularizer_is_large(record: RunRecord) -> Finding | None:
     """S25: a regularizer that is most of the loss in the first log steps. A loss counts as a coin's toss at least: a
     regularizer is not large because a loss is small."""
     early = record.entries[:FEWEST_ENTRIES]
@@ -223,7 +223,7 @@ def gradients_fade(record: RunRecord) -> Finding | None:
 
 TRAINING_CHECKS: Mapping[str, tuple[TrainingCheck, ...]] = {
     "S23": (statistics_drift,),
-    "S25": (regularizer_rules,),
+    "S25": (regularizer_is_large,),
     "S27": (checkerboard,),
     "S31": (losses_diverge, steps_are_large),
     "S36": (discriminator_stands_still, discriminator_is_at_chance),

@@ -29,7 +29,7 @@ from satgan.gan.weights import weight_slices
 SATURATED = 0.99
 PERIOD = 4
 THUMBNAIL = 8
-TINY = 1e-12
+TINY = 1e-9
 TILE_FIGURES = (
     "saturated_share.fakes", "saturated_share.reals", "stride_energy.fakes", "stride_energy.reals", "spread.fakes",
     "spread.reals", "nearest_real.fakes",
@@ -76,8 +76,8 @@ def _named(figure: str, network: str) -> str:
 
 def tile_figures(reals: Tensor, fakes: Tensor) -> Tensor:
     """The figures of tiles `[B, C, S, S]` in [-1, 1], of any float type, in the order of TILE_FIGURES."""
-    both = fakes.float(), reals.float()
-    saturated = [(tiles.abs() >= SATURATED).float().mean() for tiles in both]
+    both = fakes.float().contiguous(), reals.float().contiguous()
+    saturated = [torch.count_nonzero(tiles.abs() >= SATURATED) / tiles.numel() for tiles in both]
     energy = [_stride_energy(tiles) for tiles in both]
     small = [F.avg_pool2d(tiles, max(1, tiles.shape[2] // THUMBNAIL)).flatten(1) for tiles in both]
     spread = [_nearest(one, one, is_same=True) for one in small]
@@ -87,9 +87,14 @@ def tile_figures(reals: Tensor, fakes: Tensor) -> Tensor:
 def _stride_energy(tiles: Tensor) -> Tensor:
     count, channels, size, _ = tiles.shape
     period = PERIOD if size % PERIOD == 0 else 2
-    phases = tiles.reshape(count, channels, size // period, period, size // period, period).mean((2, 4))
-    periodic, whole = (part.var((2, 3), correction=0).mean() for part in (phases, tiles))
+    phases = tiles.view(count, channels, size // period, period, size // period, period).mean((2, 4))
+    periodic, whole = (_variance(part) for part in (phases, tiles))
     return periodic / (whole + TINY)
+
+
+def _variance(maps: Tensor) -> Tensor:
+    """Mean over `[B, C]` of the variance of `[B, C, H, W]`; torch.var takes eight times as long."""
+    return (maps.square().mean((2, 3)) - maps.mean((2, 3)).square()).clamp_min(0).mean()
 
 
 def _nearest(rows: Tensor, others: Tensor, is_same: bool) -> Tensor:

@@ -60,13 +60,10 @@ def append(store: Store, make: Callable[[list[Entry]], Entry]) -> Entry:
     for attempt in range(ATTEMPTS):
         raw = _read(store)
         before = raw or b""
-        known = entries_in(before)
-        if any(entry["id"] == about["id"] for entry in known):
-            return next(entry for entry in known if entry["id"] == about["id"])
-        entry = about | make(known)
+        entry = about | make(entries_in(before))
         torn = b"\n" if before and not before.endswith(b"\n") else b""
         store.swap(LOG_NAME, raw, before + torn + json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-        # Read back at the loop's head: an answer may be lost on the way, and not every server heeds conditions.
+        # Read back: an answer may be lost on the way, and not every server heeds conditions.
         if _has(store, about["id"]):
             return entry
         time.sleep(random.uniform(0, min(LONGEST_PAUSE_SECONDS, 0.01 * 2**attempt)))

@@ -90,6 +90,11 @@ def test_a_checkerboard_is_all_energy_at_the_strides_and_a_slope_is_none(size: i
     assert found["stride_energy.reals"] < 0.1
 
 
+def test_stripes_of_two_strides_are_energy_at_the_strides_too() -> None:
+    stripes = (torch.arange(16) % 4 < 2).float().expand(4, 3, 16, 16)
+    assert figures(stripes, stripes)["stride_energy.fakes"] == pytest.approx(1.0)
+
+
 def test_collapse_copies_and_saturation_show() -> None:
     torch.manual_seed(0)
     reals = torch.rand(8, 3, 16, 16) * 1.8 - 0.9
