@@ -142,7 +142,7 @@ def _run(plan: Plan, waves: list[Wave], most_at_once: int | None, say: Callable[
         total = sum(wave.trials for wave in waves)
         say(f"{total} trial(s), {at_once} at a time")
         board = open_sweep_board()
-        unit = (plan.gpus or float(plan.workers), "GPU") if gpus else (max(plan.cpus, plan.workers), "core")
+        unit = (float(plan.workers) or (plan.gpus if gpus else plan.cpus) or 0.0, "GPU" if gpus else "core")
         with _interruptible(), watching_sweep(board, total, at_once, unit):
             try:
                 for wave in waves:
