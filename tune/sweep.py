@@ -86,11 +86,7 @@ def sweep(plan: Plan, resume: bool, most_at_once: int | None, say: Callable[[str
     waves = _waves(plan, known, rows_of(plan))
     if waves:
         _run(plan, waves, most_at_once, say)
-    found = sweep_in(plan.url)
-    left = [row.trial for row in found.rows if row.state not in (*DONE, "replaced")]
-    if left:
-        say(f"{len(left)} trial(s) did not come to their end ({', '.join(left)}): --resume goes on with them")
-    return found
+    return sweep_in(plan.url)
 
 
 def _waves(plan: Plan, known: list[Trial], rows: list[Row]) -> list[Wave]:

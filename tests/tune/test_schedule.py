@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.tune.plans import plan_of, row
+from tune.plan import Stop
 from tune.schedule import coordinates, known_points, scheduler_of, searcher_of
 from tune.space import space_from
 from tune.table import Row
@@ -56,7 +57,7 @@ def test_tpe_repeats_a_suggestion_for_every_seed_and_does_not_begin_anew_when_it
 
 
 @pytest.mark.parametrize("stop", ["asha", "median"])
-def test_schedulers_look_at_the_score_alone(stop: str) -> None:
+def test_schedulers_look_at_the_score_alone(stop: Stop) -> None:
     scheduler = scheduler_of(PLAN._replace(stop=stop))
     assert (scheduler._metric, scheduler._mode, scheduler._time_attr) == ("score", "min", "step")
     assert scheduler_of(PLAN) is None
