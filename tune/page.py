@@ -65,8 +65,8 @@ def _summary(found: Found, noise: float | None) -> str:
     search, stop = found.record["settings"]["search"], found.record["settings"]["stop"]
     ended = "" if stop == "none" else f", poor trials ended early by {stop}"
     return escape(
-        f"{len(states)} trials ({counted(states)}); {search} search{ended}; seeds {seeds}; {hours:.2f} hours of training in "
-        f"all.{changed}"
+        f"{len(states)} trials ({counted(states)}); {search} search{ended}; seeds {seeds}; {hours:.2f} hours of "
+        f"training in all.{changed}"
     )
 
 

@@ -101,8 +101,9 @@ def _waves(plan: Plan, known: list[Trial], rows: list[Row]) -> list[Wave]:
         known = known + [_again(plan, values, seed) for values in begun.values() for seed in plan.seeds]
         left = max(0, plan.space.trials - len(begun)) * len(plan.seeds)
     chosen = [trial for trial in known if trial.name not in done]
-    if plan.stop != "none" and (chosen or left):  # the done ones tell their scores first: the rungs are as they were
-        chosen = [trial for trial in known if trial.name in done] + chosen
+    if plan.stop != "none" and (chosen or left):  # those that ran tell their scores first: the rungs are as they were
+        ran = {row.trial for row in rows if row.state in ("complete", "stopped early")}
+        chosen = [trial for trial in known if trial.name in ran] + chosen
     listed = [{"values": trial.values, "seed": trial.seed} for trial in chosen]
     waves = [Wave({"trial": tune.grid_search(listed)}, len(listed))] if listed else []
     return [*waves, Wave({}, left, searches=True)] if left else waves

@@ -1,6 +1,7 @@
 """A narrow base for sweeps of moments, as files of a command line."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -9,7 +10,7 @@ from tests.train.conftest import threads_put_back, tile_set
 
 __all__ = ["threads_put_back", "tile_set"]  # fixtures
 
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "gan": {"size": 16, "filters": "8,8", "smoothing_layers": 0, "noise_size": 6, "kernel_size": 4, "dense_head": ""},
     "judge": {"tiles": 24},
     "tiles": {"connections": 2, "prefetch_steps": 2},

@@ -1,9 +1,13 @@
 """Who decides what is tried next knows what was tried, and decides by the judge's score."""
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from satgan.config import load_config
 from tests.tune.plans import plan_of, row
 from tune.plan import Stop
 from tune.schedule import coordinates, known_points, scheduler_of, searcher_of
@@ -54,6 +58,22 @@ def test_tpe_repeats_a_suggestion_for_every_seed_and_does_not_begin_anew_when_it
     given = {one.option: one.given(first["given"][one.option]) for one in PLAN.space.parameters}
     resumed = searcher_of(PLAN, [tried(given, 1, 4.0), tried(given, 2, 5.0)]).suggest("a")
     assert resumed["given"] != first["given"]
+
+
+def test_what_a_scheduler_ends_is_noted_and_what_was_decided_before_is_not_decided_again(tmp_path: Path) -> None:
+    """A resumed sweep tells the scores of done trials once more: the rungs know them, and none of them ends by it."""
+    config = load_config("demo", {"train": {"store": str(tmp_path), "steps": 9, "checkpoint_steps": 1}})
+    scheduler = scheduler_of(PLAN._replace(stop="asha", base_config=config))
+    decided = {}
+    for name, score, replayed in (("good", 2.0, True), ("bad", 9.0, True), ("new", 8.0, False), ("better", 1.0, False)):
+        trial = SimpleNamespace(trial_id=name)
+        scheduler.on_trial_add(None, trial)
+        result = {"step": 1, "score": score, "run": name, "replayed": replayed}
+        decided[name] = scheduler.on_trial_result(None, trial, result)
+    assert decided == {"good": "CONTINUE", "bad": "CONTINUE", "new": "STOP", "better": "CONTINUE"}
+    (note,) = (tmp_path / "x" / "trials").rglob("*.json")
+    assert note.parent.name == "new"
+    assert json.loads(note.read_text()) == {"step": 1, "by": "asha"}
 
 
 @pytest.mark.parametrize("stop", ["asha", "median"])
