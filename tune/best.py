@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from satgan.errors import InputError, SatganError, nearest
-from tune.table import Found, Row
+from tune.table import DONE, Found, Row
 from tune.trials import shown
 
 LEVELS = 3
@@ -36,8 +36,7 @@ class Standing(NamedTuple):
     @property
     def states(self) -> str:
         """Such as `2 complete, 1 diverged`."""
-        names = [row.state for row in self.trials]
-        return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
+        return counted([row.state for row in self.trials])
 
 
 class Effect(NamedTuple):
@@ -57,6 +56,11 @@ class Effect(NamedTuple):
     def is_seen(self) -> bool | None:
         """Whether it is larger than what seeds do (twice their noise); None where that is not known."""
         return None if self.noise is None else self.factor > self.noise**2
+
+
+def counted(names: Sequence[str]) -> str:
+    """Such as `2 complete, 1 diverged`."""
+    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
 
 
 def figure_of(row: Row, by: str) -> float | None:
@@ -112,6 +116,10 @@ def verdicts(found: Found) -> list[str]:
     """In words: the base setting against the best one, each option's effect against the seeds' noise, what failed."""
     ranked, noise = standings(found), seed_noise(found)
     lines = _base_verdict(found, ranked, noise)
+    left = [row.state for row in found.rows if row.state not in (*DONE, "replaced")]
+    if left:
+        lines.insert(0, f"{len(left)} of {len(found.rows)} trials have not come to their end ({counted(left)}): "
+                     "`satgan sweep … --resume` goes on with them")  # fmt: skip
     for effect in effects(found):
         low, high = min(effect.levels, key=lambda one: one[2]), max(effect.levels, key=lambda one: one[2])
         size = (
@@ -147,11 +155,11 @@ def _check_scored(found: Found, by: str) -> None:
         raise InputError(f"no trial has a score named {by!r}", nearest(by, known))
     if all(row.state == "missing" for row in found.rows):
         raise InputError(f"no trial of {found.url} has begun", "`satgan sweep … --resume` starts them")
-    states = [row.state for row in found.rows]
-    counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     whys = "\n".join(f"  {row.trial}: {row.why or 'no checkpoint was judged yet'}" for row in found.rows)
     remedy = "see the journals of these runs; lower rates where they diverged; --resume goes on with what is not done"
-    raise SatganError(f"no trial of {found.url} has a score ({counted}):\n{whys}", remedy)
+    raise SatganError(
+        f"no trial of {found.url} has a score ({counted([row.state for row in found.rows])}):\n{whys}", remedy
+    )
 
 
 def _standing(rows: list[Row], by: str) -> Standing:

@@ -7,7 +7,7 @@ from html import escape
 from satgan.errors import SatganError
 from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.pictures.grid import grid_png
-from tune.best import Standing, effects, seed_noise, standings, verdicts
+from tune.best import Standing, counted, effects, seed_noise, standings, verdicts
 from tune.charts import learning_curves, marginal, parallel_coordinates
 from tune.table import Found, Row
 from tune.trials import shown
@@ -59,15 +59,14 @@ def sweep_page(found: Found) -> str:
 
 def _summary(found: Found, noise: float | None) -> str:
     states = [row.state for row in found.rows]
-    counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     hours = sum(row.seconds for row in found.rows) / 3600
     seeds = ", ".join(map(str, found.record["settings"]["seeds"]))
     changed = "" if noise is None else f" Changing only the seed changes a score by a factor of {noise:.2f}."
     search, stop = found.record["settings"]["search"], found.record["settings"]["stop"]
     ended = "" if stop == "none" else f", poor trials ended early by {stop}"
     return escape(
-        f"{len(states)} trials ({counted}); {search} search{ended}; seeds {seeds}; {hours:.2f} hours of training in "
-        f"all.{changed}"
+        f"{len(states)} trials ({counted(states)}); {search} search{ended}; seeds {seeds}; {hours:.2f} hours of "
+        f"training in all.{changed}"
     )
 
 

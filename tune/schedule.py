@@ -33,6 +33,8 @@ class Told:
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """As Ray Tune calls it."""
         decision: str = super().on_trial_result(tune_controller, trial, result)  # type: ignore[misc]
+        if result["replayed"]:  # it was decided then
+            return str(TrialScheduler.CONTINUE)
         if decision == TrialScheduler.STOP and result["step"] < self.plan.base_config.train.steps:
             told = {"step": result["step"], "by": self.plan.stop}
             run = open_store(f"{self.plan.trials_url}/{result['run']}")

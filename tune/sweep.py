@@ -86,11 +86,7 @@ def sweep(plan: Plan, resume: bool, most_at_once: int | None, say: Callable[[str
     waves = _waves(plan, known, rows_of(plan))
     if waves:
         _run(plan, waves, most_at_once, say)
-    found = sweep_in(plan.url)
-    left = [row.trial for row in found.rows if row.state not in (*DONE, "replaced")]
-    if left:
-        say(f"{len(left)} trial(s) did not come to their end ({', '.join(left)}): --resume goes on with them")
-    return found
+    return sweep_in(plan.url)
 
 
 def _waves(plan: Plan, known: list[Trial], rows: list[Row]) -> list[Wave]:
@@ -105,8 +101,9 @@ def _waves(plan: Plan, known: list[Trial], rows: list[Row]) -> list[Wave]:
         known = known + [_again(plan, values, seed) for values in begun.values() for seed in plan.seeds]
         left = max(0, plan.space.trials - len(begun)) * len(plan.seeds)
     chosen = [trial for trial in known if trial.name not in done]
-    if plan.stop != "none" and (chosen or left):  # the done ones tell their scores first: the rungs are as they were
-        chosen = [trial for trial in known if trial.name in done] + chosen
+    if plan.stop != "none" and (chosen or left):  # those that ran tell their scores first: the rungs are as they were
+        ran = {row.trial for row in rows if row.state in ("complete", "stopped early")}
+        chosen = [trial for trial in known if trial.name in ran] + chosen
     listed = [{"values": trial.values, "seed": trial.seed} for trial in chosen]
     waves = [Wave({"trial": tune.grid_search(listed)}, len(listed))] if listed else []
     return [*waves, Wave({}, left, searches=True)] if left else waves
@@ -142,7 +139,7 @@ def _run(plan: Plan, waves: list[Wave], most_at_once: int | None, say: Callable[
         total = sum(wave.trials for wave in waves)
         say(f"{total} trial(s), {at_once} at a time")
         board = open_sweep_board()
-        unit = (plan.gpus or float(plan.workers), "GPU") if gpus else (max(plan.cpus, plan.workers), "core")
+        unit = (float(plan.workers) or (plan.gpus if gpus else plan.cpus) or 0.0, "GPU" if gpus else "core")
         with _interruptible(), watching_sweep(board, total, at_once, unit):
             try:
                 for wave in waves:

@@ -56,7 +56,8 @@ def run_trial(config: dict[str, Any], plan: Plan, board: Any) -> None:
         train_trial(trial, reporter, parent)
     except Diverged as error:  # the same config and seed would again
         board.say.remote(f"{trial.name} diverged: {error.found}")
-        tune.report({"step": trial.config.train.steps, "score": WORST, "best": WORST, "run": trial.name})
+        told = {"step": trial.config.train.steps, "run": trial.name, "replayed": False}
+        tune.report(told | {"score": WORST, "best": WORST})
     except StoreError:
         raise  # may pass: Ray Tune starts the trial again, and it goes on from its checkpoint
     except SatganError as error:
@@ -110,7 +111,7 @@ class Reporter:
         with suppress(StoreMissing):
             for entry in events_in(run.read(JOURNAL_NAME)):
                 if entry["event"] == JUDGED:
-                    self._tell(int(entry["step"]), float(entry["score"]))
+                    self._tell(int(entry["step"]), float(entry["score"]), replayed=True)
 
     def judged(self, step: int, judgement: Judgement) -> None:
         """A checkpoint was judged."""
@@ -132,16 +133,16 @@ class Reporter:
         """A line for the user."""
         self._board.say.remote(f"{self._trial.name}: {text}")
 
-    def _tell(self, step: int, score: float) -> None:
+    def _tell(self, step: int, score: float, replayed: bool = False) -> None:
         if step >= self._trial.config.train.steps:
             self._last = (step, score)
         else:
-            self._report(step, score)
+            self._report(step, score, replayed)
 
-    def _report(self, step: int, score: float) -> None:
+    def _report(self, step: int, score: float, replayed: bool = False) -> None:
         score = min(score, WORST)
         self._best = min(self._best, score)
-        numbers = {"step": step, "score": score, "best": self._best, "run": self._trial.name}
+        numbers = {"step": step, "score": score, "best": self._best, "run": self._trial.name, "replayed": replayed}
         if self._plan.space.search != "pbt":
             tune.report(numbers)
             return

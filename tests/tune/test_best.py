@@ -49,6 +49,14 @@ def test_a_bad_base_is_said_and_a_good_one_is_kept() -> None:
     assert "gl2_0.1-s1 diverged: step 3: real_loss = nan" in verdicts(gone)
 
 
+def test_a_sweep_that_is_not_through_says_so_first() -> None:
+    told = verdicts(
+        found(row(0, 1, 5.0), row(0, 2, 5.0), row(1e-4, 1, None, "missing"), row(1e-4, 2, 4.0, "broken off"))
+    )
+    assert told[0].startswith("2 of 4 trials have not come to their end (1 missing, 1 broken off)")
+    assert "come to their end" not in verdicts(found(row(0, 1, 5.0), row(0, 2, None, "diverged")))[0]
+
+
 def test_an_effect_is_seen_where_it_is_larger_than_the_seeds() -> None:
     steady = [row(0, seed, 5.0 + seed / 100) for seed in (1, 2)]
     (large,) = effects(found(*steady, *(row(1e-4, seed, 9.0 + seed / 100) for seed in (1, 2))))

@@ -59,7 +59,11 @@ def alone(trial: str, tile_set: str, tmp_path: Path, **train: Any) -> dict[str, 
     """The last checkpoint of what `satgan train` makes of a trial's config."""
     rate, seed = trial.removeprefix("glr_").split("-s")
     own: dict[str, Any] = {"store": str(tmp_path / "alone"), "name": trial, "seed": seed, "workers": 0, **train}
-    more = {"train": own, "recipe": {"generator_learning_rate": rate}, "tiles": {"source": tile_set}}
+    more = {
+        "train": own,
+        "recipe": {"generator_learning_rate": rate},
+        "tiles": {"source": tile_set},
+    }
     return weights_of(run(load_config("article", SMALL, more)).checkpoint)
 
 
