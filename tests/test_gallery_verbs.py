@@ -39,7 +39,8 @@ def test_every_verb_leaves_what_it_names(
     for verb, name in where.items():
         assert satgan(capsys, verb, trained, *short.get(verb, ())) == name
         assert Path(name).stat().st_size > 500
-    assert Image.open("mosaic.png").size == (64, 48)
+    with Image.open("mosaic.png") as picture:
+        assert picture.size == (64, 48)
     assert satgan(capsys, "features", trained, tile_set) == "features.parquet"
     assert satgan(capsys, "features", trained, tile_set, "--out", "deep/f.npy") == "deep/f.npy"
     assert len(np.load("deep/f.npy")) == 150

@@ -67,7 +67,7 @@ def write_features(
             write_npy(path, (len(collection.names), sum(layer_sizes(network))), np.float32, parts())
         else:
             _write_parquet(path, collection, layer_sizes(network), parts())
-    return f"{store.url.rstrip('/')}/{name}"
+    return out
 
 
 def refuse_other_tiles(gan: GanConfig, collection: Collection) -> None:

@@ -51,7 +51,7 @@ def film(run: str, out: str, seconds: float) -> str:
     wanted = min(len(shots), max(1, round(seconds * FRAMES_PER_SECOND)))
     chosen = [shots[number] for number in np.linspace(0, len(shots) - 1, wanted).round().astype(int)]
     store.write(name, animation(list(pictures_of(chosen)), ending))
-    return f"{store.url.rstrip('/')}/{name}"
+    return out
 
 
 def shots_of(run: Store) -> list[Shot]:

@@ -17,7 +17,7 @@ TEST_SHARE = 0.25
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Inverse strengths of the L2 penalty that are tried."""
 
-LONGEST_FIT_STEPS = 300
+LONGEST_FIT_STEPS = 100
 NORMAL_95 = 1.959964
 """Deviations of a normal distribution that 95 % lie within."""
 

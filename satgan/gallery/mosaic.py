@@ -68,4 +68,4 @@ def mosaic(
     anchors = artist.noise(0, reach[0] * reach[1]).reshape(*reach, -1)
     tiles = draw_all(artist, mosaic_noise(anchors, rows, columns), progress)
     store.write(name, png(sheet(tiles.reshape(-1, size, size, channels), columns, gap_pixels=0)))
-    return f"{store.url.rstrip('/')}/{name}"
+    return out

@@ -106,7 +106,7 @@ def walk(
         columns = max(1, round(walks**0.5))
         data = animation([sheet(tiles[:, frame], columns) for frame in range(tiles.shape[1])], ending)
     store.write(name, data)
-    return f"{store.url.rstrip('/')}/{name}"
+    return out
 
 
 def picture_place(out: str, endings: tuple[str, ...]) -> tuple[Store, str, str]:

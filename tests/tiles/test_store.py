@@ -73,9 +73,9 @@ def test_what_is_written_bit_by_bit_is_there_when_it_is_through_and_not_before(p
         path.write_bytes(b"one")
         assert not store.exists("deep/a")
     assert store.read("deep/a") == b"one"
-    with pytest.raises(ValueError, match="broken off"), store.writing("deep/a") as path:  # noqa: PT012
+    with suppress(ZeroDivisionError), store.writing("deep/a") as path:
         path.write_bytes(b"two")
-        raise ValueError("broken off")
+        print(1 / 0)
     assert store.read("deep/a") == b"one"
     assert store.list() == [("deep/a", 3)]
     assert not path.exists()
