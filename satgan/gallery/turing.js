@@ -136,7 +136,8 @@ function drawScale(rows) {
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) =>
     `<line class="axis" x1="${across(share)}" x2="${across(share)}" y1="${bottom}" y2="${bottom + 6}"/>` +
     `<text x="${across(share)}" y="${bottom + 22}" text-anchor="middle">${100 * share} %</text>`);
-  return `<rect class="margin" x="${across(0.4)}" width="${across(0.6) - across(0.4)}" y="18" height="${bottom - 18}"/>` +
+  const [from, to] = outcomes.guessing.map(across);
+  return `<rect class="margin" x="${from}" width="${to - from}" y="18" height="${bottom - 18}"/>` +
     `<text x="${across(0.5)}" y="13" text-anchor="middle">guessing</text>` +
     `<line class="axis" x1="${across(0)}" x2="${across(1)}" y1="${bottom}" y2="${bottom}"/>` +
     ticks.join("") + lines.join("");

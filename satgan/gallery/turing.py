@@ -23,7 +23,7 @@ FEWEST_PAIRS = 4
 
 MACHINE_TILES = 1024
 MACHINE_PIXELS = 2**24
-"""What the machine gets of each side at most: tiles, and pixels in all of them."""
+"""What the machine gets of each side at most: tiles, and pixels in all of them; but never too few tiles."""
 
 QUIZ_NAME, ANSWERS_NAME = "turing.html", "answers.html"
 
@@ -45,7 +45,8 @@ class Turing(NamedTuple):
 
 
 def turing(checkpoint: str, tiles: str, pairs: int, seed: int, out: str) -> Turing:
-    """Writes the page `turing.html` and its answers, `answers.html`. The same arguments give the same bytes.
+    """Writes the page `turing.html` and its answers, `answers.html`. The same arguments give the same tiles in the
+    same order, and on the same machine the same bytes.
 
     Args:
         checkpoint: url of a checkpoint or a run; or of fakes drawn before, a tile set or a folder of images.
@@ -94,7 +95,7 @@ def _spare(side: Side, pairs: int) -> int:
     if side.available is not None and side.available < pairs:
         found = f"--pairs {pairs} needs {pairs} tiles of {side.url}, which has {side.available}"
         raise TilesError(found, f"ask for {side.available} at most")
-    most = min(MACHINE_TILES, MACHINE_PIXELS // side.size**2)
+    most = max(FEWEST_PER_SIDE, min(MACHINE_TILES, MACHINE_PIXELS // side.size**2))
     return most if side.available is None else min(most, side.available - pairs)
 
 

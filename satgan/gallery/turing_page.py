@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from satgan.judge.guesses import Estimate, fewest_people, marked
+from satgan.judge.guesses import MARGIN, Estimate, fewest_people, marked
 from satgan.pictures.grid import png, sheet
 
 Tiles = NDArray[np.uint8]
@@ -38,12 +38,19 @@ class SealedPage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    pairs: int
+    pairs: int = Field(ge=1)
     fakes: str
     reals: str
     salt: str
     digests: tuple[str, ...]
     machine: Estimate | None
+
+    @field_validator("machine")
+    @classmethod
+    def _has_answers(cls, machine: Estimate | None) -> Estimate | None:
+        if machine and not 0 <= machine.right <= machine.answers != 0:
+            raise ValueError(f"{machine.right} of {machine.answers} answers right")
+        return machine
 
     @property
     def text(self) -> str:
@@ -86,6 +93,7 @@ def quiz_page(page: SealedPage, tiles: Tiles) -> str:
         outcomes=[_told(marked(found, page.pairs)) for found in range(page.pairs + 1)],
         machine=_told(page.machine),
         fewest=fewest_people(page.pairs),
+        guessing=[0.5 - MARGIN, 0.5 + MARGIN],
     )  # fmt: skip
 
 

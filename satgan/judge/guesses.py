@@ -20,6 +20,8 @@ MARGIN = 0.1
 """Shares nearer to 1/2 than this count as guessing: who cannot be told apart is decided by equivalence (Schuirmann
 1987: two one-sided tests), here with the whole interval inside the margin, so each at 2.5 %."""
 
+POINTS = f"{100 * MARGIN:.0f} points"
+
 WIDEST_LOGIT = 40.0
 HALVINGS = 60
 
@@ -30,9 +32,9 @@ class Verdict(Enum):
     """What an interval of the share of right answers allows to say."""
 
     APART = "The fakes can be told from the real tiles."
-    BARELY = "The fakes can be told from the real tiles, but barely: by less than 10 points above guessing."
+    BARELY = f"The fakes can be told from the real tiles, but barely: less than {POINTS} above guessing."
     REVERSED = "The fakes can be told from the real tiles, but they are the ones taken for real."
-    SAME = "The fakes cannot be told from the real tiles: within 10 points of guessing."
+    SAME = f"The fakes cannot be told from the real tiles: within {POINTS} of guessing."
     UNDECIDED = "Too few answers to say whether the fakes can be told from the real tiles."
 
 
