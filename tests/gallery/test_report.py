@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,11 @@ from satgan.gallery.report import MOST_GRIDS, report_page, write_report
 from satgan.pictures.charts import Line, Strip, line_chart, ticks
 from satgan.pictures.web import data_url, pixels_of
 from satgan.train.start import prepare
+from tests.gallery.browsing import PHONE, faults, opened
 from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 __all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
 
@@ -44,6 +49,29 @@ def test_a_report_needs_nothing_else(judged_run: str) -> None:
     assert steps == [5, 10, 12]
     assert f"after step {record.best}<" in page
     assert re.search(r"<code>recipe.history_share</code><td>0.3<td>0.5\s", page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_browser_it_needs_no_network_and_the_slider_goes_through_the_steps(
+    browser: "Browser", judged_run: str, scheme: Any
+) -> None:
+    """By keyboard, on a phone, readable by all."""
+    file = Path(write_report(judged_run))
+    with opened(browser, file, viewport=PHONE, color_scheme=scheme) as page:
+        for details in page.query_selector_all("details"):
+            details.evaluate("one => one.open = true")
+        assert faults(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+        pictures = {page.get_attribute("#grid", "src")}
+        assert page.inner_text("#shown") == "12"
+        page.focus("#step")
+        for step in ("10", "5"):
+            page.keyboard.press("ArrowLeft")
+            assert page.inner_text("#shown") == step
+            pictures.add(page.get_attribute("#grid", "src"))
+        assert len(pictures) == 3
+        broken = "[...document.images].filter(one => !one.complete || !one.naturalWidth).length"
+        assert page.evaluate(broken) == 0
 
 
 def test_a_report_without_tiles_or_judgements_tells_what_is_left_out(make_config: MakeConfig, tile_set: str) -> None:

@@ -3,7 +3,6 @@
 import json
 from base64 import b64decode
 from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from PIL import Image
 from satgan.__main__ import main
 from satgan.gallery.turing_page import SealedPage, answers_page, quiz_page, seal
 from satgan.judge.guesses import answered, marked
+from tests.gallery.browsing import PHONE, faults, opened
 from tests.gallery.test_turing import fakes_of
 from tests.judge.damage import DAMAGES, synthetic
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PAIRS = 6
 TILES, KINDS = synthetic(2 * PAIRS, 32)
 IS_FAKE = [number in (0, 2, 3, 7, 8, 11) for number in range(2 * PAIRS)]
-PHONE = {"width": 360, "height": 740}
 
 
 @pytest.fixture(scope="module")
@@ -46,27 +45,6 @@ def quiz(browser: "Browser", folder: Path) -> "Iterator[Page]":
     """The page, opened."""
     with opened(browser, folder / "turing.html") as page:
         yield page
-
-
-@contextmanager
-def opened(browser: "Browser", file: Path, **window: Any) -> "Iterator[Page]":
-    """A page in a window of its own; at the end it has asked nothing of a network and complained of nothing."""
-    context = browser.new_context(**window)
-    page, wrong = context.new_page(), list[str]()
-    page.on("console", lambda message: wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: _note(request.url, wrong))
-    page.goto(file.as_uri())
-    if file.name == "turing.html":
-        page.wait_for_selector("body[data-drawn]")
-    yield page
-    context.close()
-    assert wrong == []
-
-
-def _note(url: str, wrong: list[str]) -> None:
-    if not url.startswith(("file:", "data:", "blob:")):
-        wrong.append(url)
 
 
 def sealed(folder: Path) -> SealedPage:
@@ -159,13 +137,6 @@ def test_by_touch_on_a_phone_and_readable_by_all(browser: "Browser", folder: Pat
     with opened(browser, folder / "answers.html", viewport=PHONE, color_scheme=scheme) as page:
         assert faults(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
-
-
-def faults(page: "Page") -> list[str]:
-    """What axe-core complains of."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core: scripts/test installs it")
-    found = axe.Axe().run(page).response["violations"]
-    return [f"{fault['impact']} {fault['id']}: {fault['help']}" for fault in found]
 
 
 def test_printed_it_is_a_sheet_to_tick(quiz: "Page") -> None:
