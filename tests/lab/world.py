@@ -172,7 +172,7 @@ def _keep_alike(cloud: Cloud, folder: Path) -> None:
                 "id": machine["InstanceId"], "type": machine["InstanceType"],
                 "address": machine.get("PrivateIpAddress"), "life": machine.get("InstanceLifecycle", "on-demand"),
                 "state": machine["State"]["Name"],
-                "profile": machine["IamInstanceProfile"]["Arn"].rsplit("/", 1)[1],
+                "profile": machine.get("IamInstanceProfile", {"Arn": "gone"})["Arn"].rsplit("/", 1)[-1],
                 "pid": machines[machine["InstanceId"]].pid if machine["InstanceId"] in machines else 0,
             }
             for machine in known
