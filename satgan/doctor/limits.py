@@ -33,7 +33,6 @@ class Limit(NamedTuple):
 
 
 ARTICLE = "the second article"
-MEASURED = "far outside of what our healthy runs showed; BENCHMARKS.md"
 SURE = "probability that fakes are called fake with, median over 500 steps"
 OWN = "our choice, not measured"
 
@@ -131,34 +130,56 @@ LIMITS: dict[tuple[str, str], Limit] = {
         "largest less smallest value of the first batch", None, 0.1, "bytes divided by 255 twice span 0.008",
         upwards=False,
     ),
-    ("S14", "resident"): Limit("rise of the process's memory [MB in 1,000 steps]", 100.0, 1000.0, MEASURED),
+    ("S14", "resident"): Limit(
+        "rise of the process's memory [MB in 1,000 steps]", 100.0, 1000.0,
+        "checkpoints and the judge take some 20 MB once; our choice",
+    ),
     ("S14", "gpu"): Limit("rise of the GPU's memory [MB in 1,000 steps]", 20.0, 1000.0, "flat but for what leaks"),
-    ("S23", "drift"): Limit("distance of batch means from the running ones [running deviations]", 0.5, 1.0, MEASURED),
+    ("S23", "drift"): Limit(
+        "distance of batch means from the running ones [running deviations]", 0.5, 1.0,
+        "healthy runs have 0.02 to 0.1",
+    ),
     ("S25", "share"): Limit("L2's share of a network's loss in the first 10 log steps", 0.5, 0.9, "recipe.md: half"),
     ("S27", "stride"): Limit(
-        "variance of fakes at the strides' period, less that of reals [share of all variance]", 0.1, None, MEASURED,
+        "variance of fakes at the strides' period, less that of reals [share of all variance]", 0.1, None,
+        "narrow networks have 0.005 to 0.34 within 1,000 steps, hence only after 2,000; our choice",
     ),
     ("S31", "diverged"): Limit("attempts that ended with a number that is not finite", None, 1.0, "none is in order"),
-    ("S31", "loss"): Limit("largest loss, median over 200 steps", 10.0, 20.0, MEASURED),
-    ("S31", "moves"): Limit("change of a network's weights in a step [share of their norm]", 0.018, 0.05, MEASURED),
+    ("S31", "loss"): Limit(
+        "largest loss, median over 200 steps", 10.0, 20.0,
+        "39 runs had 8.1 at most; digits at 20 times their rates 24 after 360 steps",
+    ),
+    ("S31", "moves"): Limit(
+        "change of a network's weights in a step [share of their norm]", 0.018, 0.05,
+        "healthy runs have 0.001 to 0.015, at 20 times the rates 0.017 to 0.05",
+    ),
     ("S36", "moves"): Limit(
-        "change of the discriminator's weights in a step [share of their norm]", 1e-5, 1e-6, MEASURED, upwards=False,
+        "change of the discriminator's weights in a step [share of their norm]", 1e-5, 1e-6,
+        "healthy runs have 0.001 and more", upwards=False,
     ),
     ("S36", "chance"): Limit(
-        "distance of the discriminator's accuracy from 1/2, median over 500 steps", 0.03, None, MEASURED, upwards=False,
+        "distance of the discriminator's accuracy from 1/2, median over 500 steps", 0.03, None,
+        "healthy runs are rarely there for so long; our choice", upwards=False,
     ),
-    ("S37", "sure"): Limit(SURE, None, 0.9995, MEASURED),
-    ("S37", "fooled"): Limit(SURE, None, 0.1, MEASURED, upwards=False),
+    ("S37", "sure"): Limit(SURE, None, 0.9995, "38 of 39 runs of the quality bench stay below"),
+    ("S37", "fooled"): Limit(
+        SURE, None, 0.1,
+        "healthy runs have 0.3 and more, beside a discriminator that does not learn 0.02 and less", upwards=False,
+    ),
     ("S37", "spread"): Limit(
-        "distance of fakes from each other, over that of reals, after 500 steps", 0.2, 0.1, MEASURED, upwards=False,
+        "distance of fakes from each other, over that of reals, after 500 steps", 0.2, 0.1,
+        "healthy narrow runs have 0.24 and more, without a learning discriminator 0.18", upwards=False,
     ),
     ("S39", "one-path"): Limit("only one path in the last 500 steps [1: yes]", 1.0, None, "paths are for alternating"),
-    ("G02", "saturated"): Limit("share of values beyond ±0.99, fakes less reals", 0.2, 0.5, MEASURED),
+    ("G02", "saturated"): Limit(
+        "share of values beyond ±0.99, fakes less reals", 0.2, 0.5,
+        "healthy runs have 0.04 at most",
+    ),
     ("G03", "norm"): Limit("smallest of a network's layer gradients over the largest",
-        1e-3, 1e-5, MEASURED, upwards=False),
-    ("G03", "zeros"): Limit("share of a layer's gradient that is exactly 0", 0.5, 0.9, MEASURED),
-    ("G04", "ahead"): Limit(SURE, 0.98, None, MEASURED),
-    ("G04", "behind"): Limit(SURE, 0.25, None, MEASURED, upwards=False),
+        1e-3, 1e-5, "healthy runs have 0.08 and more", upwards=False),
+    ("G03", "zeros"): Limit("share of a layer's gradient that is exactly 0", 0.5, 0.9, "healthy runs have 0.001"),
+    ("G04", "ahead"): Limit(SURE, 0.98, None, "33 of 39 runs of the quality bench stay below"),
+    ("G04", "behind"): Limit(SURE, 0.25, None, "healthy runs have 0.3 and more", upwards=False),
     ("G06", "missing"): Limit("scores without reference, or checkpoints that could not be judged", 3.0, None, OWN),
     ("S29", "lowest"): Limit(
         "darkest value as the networks see it", -0.1, None, "0 where [0, 1] was not brought to [-1, 1]; 0.1 of room",

@@ -125,6 +125,12 @@ def test_every_run_leaves_its_entry_with_what_was_changed(make_config: MakeConfi
     assert first["seconds"] > 0
 
 
+def test_a_run_in_a_bucket_leaves_its_entry_there(make_config: MakeConfig, s3_prefix: str) -> None:
+    trained(make_config(train={"store": s3_prefix}))
+    (entry,) = runs(read_log(open_store(s3_prefix)))
+    assert (entry["run"], entry["outcome"], entry["step"]) == ("run", "finished", 12)
+
+
 def test_a_resumed_run_is_one_run_and_a_fork_has_its_parent(make_config: MakeConfig) -> None:
     trained(make_config(train={"name": "whole", "steps": 5}))
     trained(make_config(train={"name": "whole"}))
