@@ -152,7 +152,7 @@ def probe(words: Sequence[str]) -> None:
         type=int,
         default=10_000,
         metavar="N",
-        help="tiles to train on at most, and to test on (default: 10000)",
+        help="tiles to train on at most; to test on as many with --test, else a third as many (default: 10000)",
     )
     parser.add_argument("--seed", type=seed_number, default=0, help="of the untrained network (default: 0)")
     _add_device(parser)

@@ -11,7 +11,7 @@ import yaml
 from satgan.errors import InputError
 from satgan.tiles.store import Store, open_store
 from satgan.train.checkpoint import FOLDER, complete_steps, name_of
-from satgan.train.journal import JOURNAL_NAME, JUDGED
+from satgan.train.journal import JOURNAL_NAME, JUDGED, seconds_in
 from satgan.train.run_folder import CONFIG_NAME
 from satgan.train.runs import about
 from tune.plan import EARLY_STOP_NAME, SWEEP_NAME, TRIALS_FOLDER, read_record
@@ -141,7 +141,7 @@ def row_of(run: Store, options: Iterable[str]) -> Row:
         told.step, told.steps, None if best is None else float(finite[best]["score"]), best,
         {} if best is None else finite[best]["scores"],
         [(step, float(judged[step]["score"])) for step in sorted(judged)],
-        numbers[-1] if numbers else {}, _seconds(entries), why, config,
+        numbers[-1] if numbers else {}, seconds_in(entries), why, config,
     )  # fmt: skip
 
 
@@ -169,15 +169,6 @@ def _entries(run: Store) -> list[dict[str, Any]]:
         return []
     lines = run.read(JOURNAL_NAME).decode(errors="replace").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("}\n")]
-
-
-def _seconds(entries: list[dict[str, Any]]) -> float:
-    whole = attempt = 0.0
-    for entry in entries:
-        if entry.get("event") in ATTEMPTS:
-            whole, attempt = whole + attempt, 0.0
-        attempt = float(entry.get("timing", entry if entry.get("event") == "end" else {}).get("seconds", attempt))
-    return whole + attempt
 
 
 def _of(tree: dict[str, Any], option: str) -> Any:

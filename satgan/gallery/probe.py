@@ -68,13 +68,14 @@ def probe(
             neighbours of cut tiles are not spread over both.
         by: column of a set's tiles.parquet that says the class.
         table: Parquet or CSV file of name and label instead.
-        count: at most so many tiles to train on and to test on, evenly spread over the names of each.
+        count: at most so many tiles to train on, evenly spread over their names; to test on as many of `test`, or a
+            third as many.
         seed: of the untrained network.
         device: to compute features on.
         progress: told how many tiles have their features.
 
     Raises:
-        InputError: scikit-learn is not installed, or fewer than two classes.
+        InputError: scikit-learn is not installed, no tiles are asked for, or fewer than two classes.
         TilesError: tiles of another shape than the checkpoint's, or too few of a class.
         CheckpointError, CorruptData, StoreError: something cannot be read.
     """
@@ -125,10 +126,12 @@ def _parts(
     tiles: str, test: str | None, by: By, table: str | None, count: int, refuse: Callable[[Collection], None]
 ) -> tuple[Part, Part, int]:
     """Training and test tiles, and how many had no class."""
+    if count < 1:
+        raise InputError(f"--count {count}", "ask for some tiles to train on")
     collections = [open_collection(url, by, table) for url in (tiles, test) if url is not None]
     for collection in collections:
         refuse(collection)
-    found = [_chosen(collection, count if test else 2 * count) for collection in collections]
+    found = [_chosen(collection, count if test else count * 4 // 3) for collection in collections]
     unlabelled = sum(collection.labels.count(None) for collection in collections)
     if test is not None:
         training, held = found

@@ -7,8 +7,16 @@ from typing import Literal, NamedTuple
 from satgan.errors import CorruptData, InputError
 from satgan.gallery.draw import open_checkpoint
 from satgan.tiles.folder import folder_errors_told
-from satgan.tiles.store import open_store
-from satgan.train.checkpoint import COMPLETE_NAME, FOLDER, GENERATOR_NAME, STATE_NAME, Checkpoint, name_of
+from satgan.tiles.store import Store, open_store
+from satgan.train.checkpoint import (
+    COMPLETE_NAME,
+    FOLDER,
+    GENERATOR_NAME,
+    STATE_NAME,
+    Checkpoint,
+    complete_steps,
+    name_of,
+)
 from satgan.train.journal import JOURNAL_NAME
 from satgan.train.run_folder import CONFIG_NAME
 
@@ -56,8 +64,11 @@ def pull(url: str, to: Path, purpose: Purpose) -> Pulled:
     _refuse_other(place, checkpoint)
     fetched, size = 0, 0
     if purpose == "resuming":
+        run = open_store(run_url)
+        _refuse_other_run(to, run, checkpoint.step)
         for name in (CONFIG_NAME, JOURNAL_NAME):
-            open_store(run_url).download(name, to / name)
+            if not (to / name).exists():
+                run.download(name, to / name)
     for name in names:
         count = _fetch(checkpoint, name, place / name)
         fetched, size = fetched + bool(count), size + count
@@ -75,6 +86,16 @@ def _refuse_other(place: Path, checkpoint: Checkpoint) -> None:
     if complete.exists() and complete.read_bytes() != checkpoint.store.read(COMPLETE_NAME):
         found = f"{place} holds another checkpoint than {checkpoint.store.url}"
         raise InputError(found, "give another --to, or remove that folder")
+
+
+def _refuse_other_run(to: Path, run: Store, step: int) -> None:
+    """A folder with another run, or with this one when it has gone on there, is left alone."""
+    if not to.is_dir():
+        return
+    config, ahead = to / CONFIG_NAME, [one for one in complete_steps(open_store(str(to))) if one > step]
+    if ahead or (config.exists() and config.read_bytes() != run.read(CONFIG_NAME)):
+        what = f"this run after step {ahead[-1]}" if ahead else f"a run with another {CONFIG_NAME} than {run.url}"
+        raise InputError(f"{to} holds {what}", "give another --to; nothing was touched")
 
 
 def _fetch(checkpoint: Checkpoint, name: str, path: Path) -> int:

@@ -7,7 +7,7 @@ import jinja2
 import numpy as np
 
 from satgan.config import load_config
-from satgan.errors import ConfigError
+from satgan.errors import ConfigError, SatganError
 from satgan.gallery.portrait import Portrait, portray
 from satgan.gallery.record import Entry, Record, open_record
 from satgan.gallery.report_charts import charts_of, portrait_charts, score_chart, score_charts
@@ -130,14 +130,20 @@ def _last(record: Record) -> dict[str, Any]:
 def _changes(record: Record) -> tuple[str, list[Change]]:
     """What is set otherwise than in the parent, where the run was forked and that one is there, else in the preset."""
     forked = record.events("fork")
+    gone = ""
     if forked:
-        parent = open_record(forked[-1]["parent"])
-        return f"the run it was forked from, {parent.name}", list(_differences(parent.config, record.config))
+        try:
+            parent = open_record(forked[-1]["parent"])
+            return f"the run it was forked from, {parent.name}", list(_differences(parent.config, record.config))
+        except SatganError:
+            gone = f" (it was forked from {forked[-1]['parent']}, which cannot be read)"
     preset = record.config.get("gan", {}).get("preset", "")
     try:
-        return f"the preset {preset}", list(_differences(load_config(preset).model_dump(mode="json"), record.config))
+        return f"the preset {preset}{gone}", list(
+            _differences(load_config(preset).model_dump(mode="json"), record.config)
+        )
     except ConfigError:
-        return f"the preset {preset}, which is not known any more", []
+        return f"the preset {preset}, which is not known any more{gone}", []
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[Change]:

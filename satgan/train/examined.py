@@ -8,7 +8,7 @@ from satgan.doctor.records import ConfigRecord, Entry, Machine, RunRecord, Twin
 from satgan.errors import SatganError
 from satgan.tiles.store import Store, open_store
 from satgan.train.device import this_machine
-from satgan.train.journal import JOURNAL_NAME, entries_in
+from satgan.train.journal import JOURNAL_NAME, entries_in, seconds_in
 from satgan.train.observations import read_log
 from satgan.train.observations import runs as logged_runs
 from satgan.train.origin import Origin
@@ -26,6 +26,7 @@ class Told(NamedTuple):
     versions  of what computed it
     entries   its log steps
     events    what its journal notes beside them
+    seconds   of all attempts
     """
 
     name: str
@@ -34,6 +35,7 @@ class Told(NamedTuple):
     versions: dict[str, str]
     entries: list[Entry]
     events: list[dict[str, Any]]
+    seconds: float
 
 
 def told_by(run: Store) -> Told:
@@ -46,12 +48,14 @@ def told_by(run: Store) -> Told:
     config, origin, versions = config_in(run)
     raw = run.read(JOURNAL_NAME) if run.exists(JOURNAL_NAME) else b""
     entries, events = [], []
-    for line in entries_in(raw):
+    lines = entries_in(raw)
+    for line in lines:
         if "numbers" in line:
             entries.append(Entry(line["step"], line["numbers"], line.get("timing", {})))
         elif "event" in line:
             events.append(line)
-    return Told(run.url.rstrip("/").rsplit("/", 1)[-1], config, origin, versions, entries, events)
+    name = run.url.rstrip("/").rsplit("/", 1)[-1]
+    return Told(name, config, origin, versions, entries, events, seconds_in(lines))
 
 
 def examine_run(url: str) -> tuple[ConfigRecord, RunRecord]:

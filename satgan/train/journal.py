@@ -24,7 +24,7 @@ The names of the losses are explained in satgan/gan/losses.py, those of what was
 import json
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -178,6 +178,16 @@ def events_in(raw: bytes) -> list[dict[str, Any]]:
 def dollars_in(raw: bytes) -> float:
     """What a journal says that the run has cost; 0 where it says nothing."""
     return max((entry.get("timing", entry).get("dollars", 0.0) for entry in entries_in(raw)), default=0.0)
+
+
+def seconds_in(entries: Sequence[dict[str, Any]]) -> float:
+    """Seconds of all attempts: each begins to count anew."""
+    whole = attempt = 0.0
+    for entry in entries:
+        if entry.get("event") in ("start", "resume"):
+            whole, attempt = whole + attempt, 0.0
+        attempt = float(entry.get("timing", entry if entry.get("event") == "end" else {}).get("seconds", attempt))
+    return whole + attempt
 
 
 def _events(path: Path, event: str) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """What a run's entry in the observation log says: what changed against the run before it, and what came out."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from satgan.errors import Diverged, InputError, SatganError, Stopped
@@ -71,7 +70,7 @@ def entry_of(told: Told, earlier: Sequence[Entry], how: str) -> Entry:
         "losses": _losses(told),
         "scores": _scores(told),
         "path_a_share": _mean([entry.numbers["path_a"] for entry in told.entries]),
-        "seconds": _seconds(told),
+        "seconds": told.seconds,
         "resumed": sum(event["event"] == "resume" for event in told.events),
         "restarted": sum(event["event"] == "restart" for event in told.events),
         "findings": _findings(told),
@@ -127,13 +126,6 @@ def _scores(told: Told) -> dict[str, Any]:
         "best": best["score"], "best_step": best["step"], "last": judged[-1]["score"], "tiles": judged[-1]["tiles"],
         "parts": parts,
     }  # fmt: skip
-
-
-def _seconds(told: Told) -> float:
-    """Of all attempts: the journal's seconds begin anew with each."""
-    seconds = [entry.timing.get("seconds", 0.0) for entry in told.entries]
-    ends = [one for one, other in pairwise(seconds) if other < one]
-    return sum(ends) + (seconds[-1] if seconds else 0.0)
 
 
 def _findings(told: Told) -> list[dict[str, Any]]:

@@ -76,3 +76,17 @@ def test_another_checkpoint_is_left_alone(make_config: MakeConfig, tmp_path: Pat
     with pytest.raises(InputError, match="another checkpoint"):
         pull(second.run, tmp_path / "home", "sampling")
     assert (tmp_path / "home" / "generator.safetensors").read_bytes() == before
+
+
+def test_a_run_that_went_on_at_home_is_left_alone(make_config: MakeConfig, tmp_path: Path) -> None:
+    """And so is another run."""
+    half, home = run(make_config(train={"steps": 5})), tmp_path / "home"
+    words = pull(half.run, home, "resuming").command.split()[1:]
+    assert pull(half.run, home, "resuming").fetched == 0
+    assert main([*words, "--train.steps", "8"]) == 0
+    other = run(make_config(train={"steps": 10, "name": "other"}))
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    for url in (half.run, other.run):
+        with pytest.raises(InputError, match=r"home holds (this run after step 8|a run with another)"):
+            pull(url, home, "resuming")
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before

@@ -119,6 +119,10 @@ def test_a_fork_is_compared_with_its_parent(make_config: MakeConfig) -> None:
     assert "Otherwise than the run it was forked from, base" in page
     changes = re.findall(r"<tr><td><code>([\w.]+)</code><td>(.*?)<td>(.*?)\s*(?=<tr>|</tbody>)", page)
     assert ("recipe.beta1", "0.5", "0.4") in changes[:4]
+    parent = Path(outcome.run).parent / "base"
+    parent.rename(parent.with_name("gone"))
+    page = report_page(open_record(outcome.run))
+    assert f"Otherwise than the preset article (it was forked from {parent}, which cannot be read)" in page
 
 
 def test_training_ends_with_a_report(tile_set: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from satgan.config import Config
 from satgan.errors import Diverged, InputError, StoreUnreachable
 from satgan.gan.noise import Draws, draw
 from satgan.tiles.store import FolderStore, Store, open_store
+from satgan.train.journal import seconds_in
 from satgan.train.observations import (
     LOG_NAME,
     add_todo,
@@ -123,6 +124,17 @@ def test_every_run_leaves_its_entry_with_what_was_changed(make_config: MakeConfi
     )
     assert 0 <= first["path_a_share"] <= 1
     assert first["seconds"] > 0
+
+
+def test_seconds_are_those_of_all_attempts() -> None:
+    """Also where an attempt logged once, or later than the one before it began."""
+    lines: list[dict[str, Any]] = []
+    for kind, seconds in (("start", [1.0, 2.0]), ("resume", [3.0]), ("resume", [5.0, 6.5])):
+        lines.append({"step": 0, "event": kind})
+        lines += [{"step": 0, "numbers": {}, "timing": {"seconds": one}} for one in seconds]
+    assert seconds_in(lines) == 2.0 + 3.0 + 6.5
+    assert seconds_in([*lines, {"step": 9, "event": "end", "seconds": 7.0}]) == 2.0 + 3.0 + 7.0
+    assert seconds_in([]) == 0.0
 
 
 def test_a_run_in_a_bucket_leaves_its_entry_there(make_config: MakeConfig, s3_prefix: str) -> None:
