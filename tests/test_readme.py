@@ -6,12 +6,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.randomness import Purpose, generator
+from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
+
+__all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -103,3 +109,24 @@ def test_the_readmes_commands_run(folder: Path) -> None:
         assert (folder / made).stat().st_size > 1000, made
     assert len(list((folder / "new").glob("*.png"))) == 10
     assert len(list((folder / "from-best").glob("*.png"))) == 16
+
+
+@pytest.mark.parametrize("smoothing", [0, 2])
+def test_the_files_are_read_as_the_docs_say(
+    make_config: MakeConfig, tile_set: str, tmp_path: Path, smoothing: int
+) -> None:
+    """The code blocks of docs/formats.md, and what they draw beside what satgan draws of the same noise."""
+    gan = {"smoothing_layers": smoothing, "kernel_size": 5 if smoothing else 4, "biases": bool(smoothing)}
+    outcome = run(make_config(gan=gan, train={"log_steps": 2}))
+    code = "\n".join(
+        re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/formats.md").read_text(), re.DOTALL | re.MULTILINE)
+    )
+    assert "satgan" not in re.sub(r"#.*", "", code)
+    found: dict[str, Any] = {"SET": tile_set, "RUN": outcome.run}
+    exec(compile(code, "docs/formats.md", "exec"), found)
+    assert found["steps"] == [2, 4, 6, 8, 10, 12]
+    assert all(loss > 0 for loss in found["generator_loss"])
+    noise = sample_noise(3, 0, 8, 6)
+    ours = draw_tiles(open_checkpoint(outcome.checkpoint).generator("average"), noise)
+    theirs = found["draw"](torch.from_numpy(noise))
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
