@@ -148,7 +148,7 @@ def main(words: Sequence[str] | None = None) -> int:
     for preset in given.presets:
         print(f"measuring {preset} …", file=sys.stderr)
         about = load_config(preset).train
-        one_lane = {"lanes": 1, "lane_batch": about.lanes * about.lane_batch, "workers": 0}
+        one_lane = {"lanes": 1, "lane_batch": about.lanes * about.lane_batch, "threads_per_lane": 1}
         steps = STEPS[preset] * (10 if device.type == "cuda" else 1)
         costs.append(measure_cost(preset, load_config(preset, {"train": one_lane}), device, given.rounds, steps))
     for name, value in describe_machine(device).items():
