@@ -8,6 +8,7 @@ same URL URL   whether two runs ended with the same weights and took the same st
 import json
 import sys
 import time
+from collections.abc import Callable
 
 from satgan.errors import StoreError
 from satgan.tiles.store import open_store
@@ -64,5 +65,7 @@ def _lines(url: str) -> list[str]:
     return [line for line in lines if line.endswith("\n")]
 
 
+VERBS: dict[str, Callable[..., None]] = {"tiles": tiles, "follow": follow, "same": same}
+
 if __name__ == "__main__":
-    {"tiles": tiles, "follow": follow, "same": same}[sys.argv[1]](*sys.argv[2:])
+    VERBS[sys.argv[1]](*sys.argv[2:])
