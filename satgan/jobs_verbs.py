@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from satgan.cluster.job_server import JobServer, job_server
+from satgan.cluster.job_server import JobServer, cluster_file, job_server
 from satgan.cluster.jobs import Job, check_end, find, follow, jobs_of, stop_job, submit_job
-from satgan.cluster.submission import Submission, sweep_submission, train_submission
+from satgan.cluster.submission import Submission, prices_of, submission
 from satgan.cluster.watch import watch
 from satgan.errors import ConfigError, nearest
-from satgan.options import Parser
+from satgan.options import Parser, config_from, forked_config_from, train_parser
 from satgan.tiles.store import open_store
 from satgan.train.watch import say_on_stderr
 
@@ -55,30 +55,84 @@ def jobs(words: Sequence[str]) -> None:
         raise ConfigError(f"unknown: satgan jobs {given.action}", nearest(given.action, ACTIONS))
     if given.action != "list" and given.job is None:
         raise ConfigError(f"satgan jobs {given.action}: no JOB given", "give its id, or the name or url of its run")
-    if given.action == "watch" and "/" in given.job:  # a run's own url: its store is all that is needed
-        watch(open_store(given.job), print)
-        return
-    with _server(given) as server:
-        known = jobs_of(server)
-        if given.action == "list":
-            print(json.dumps([job._asdict() for job in known], indent=2) if given.json else _table(known))
-            return
-        job = find(known, given.job)
-        if given.action == "show":
-            _show(server, job, given.json)
-        elif given.action == "stop":
-            stop_job(server, job, say_on_stderr)
-            ended = follow(server, job.id, _print, say_on_stderr)
-            print(f"{ended.id} {ended.state}")
-            return
+    try:
+        _act(given)
+    except KeyboardInterrupt:
+        say_on_stderr("\nno longer followed")
+
+
+def _act(given: argparse.Namespace) -> None:
+    url = given.job or ""
+    if given.action != "watch" or "/" not in url:  # of a run's own url the store is all that is needed
+        with _server(given) as server:
+            known = jobs_of(server)
+            if given.action == "list":
+                print(json.dumps([job._asdict() for job in known], indent=2) if given.json else _table(known))
+                return
+            job = find(known, given.job)
+            url = job.run
+            if given.action == "show":
+                _show(server, job, given.json)
+            elif given.action == "stop":
+                stop_job(server, job, say_on_stderr)
+                ended = follow(server, job.id, _print, say_on_stderr)
+                print(f"{ended.id} {ended.state}")
     if given.action == "watch":
-        watch(open_store(job.run), print)
+        watch(open_store(url), print)
+
+
+def train_submission(words: Sequence[str], prices: dict[str, float]) -> Submission:
+    """The run that `satgan train WORDS` would train here, for a cluster.
+
+    Args:
+        words: after `train`.
+        prices: of the cluster's machines, by option; what `words` say goes before.
+
+    Raises:
+        ConfigError: an option that cannot be, or not on a cluster.
+    """
+    given = vars(train_parser(words).parse_all(words))
+    if not given.keys() & prices.keys():
+        words = [*words, *(part for name in prices for part in (_option(name), f"{prices[name]:g}"))]
+    parsed = train_parser(words).parse_all(words)
+    if parsed.dry_run:
+        raise ConfigError("--dry-run is not for a cluster", "give the same words to `satgan train`")
+    config = forked_config_from(parsed)[0] if parsed.fork else config_from(parsed)
+    train = config.train
+    if train.workers is None:  # "one per GPU" would count the head's
+        words = [*words, "--workers", "1" if train.lanes == 1 else f"1:{train.lanes}"]
+    files = [parsed.config] if parsed.config else []
+    return submission("train", words, train.store, train.name, config.tiles.source, files)
+
+
+def sweep_submission(words: Sequence[str]) -> Submission:
+    """The sweep that `satgan sweep WORDS` would make here, for a cluster; it looks at most of its words there.
+
+    Raises:
+        ConfigError: no store, no space, or an option that cannot be on a cluster.
+    """
+    parser = Parser(prog="satgan sweep", add_help=False)
+    parser.add_argument("--store", "--train.store", required=True)
+    parser.add_argument("--tiles", "--tiles.source")
+    parser.add_argument("--name", "--train.name")
+    parser.add_argument("--config", type=Path)
+    given, others = parser.parse_known_args(words)
+    space = next((Path(word) for word in others if word.endswith((".yaml", ".yml"))), None)
+    if space is None:
+        raise ConfigError("satgan sweep: no space", "give its YAML file, such as tune/spaces/learning_rates.yaml")
+    files = [space, given.config] if given.config else [space]
+    return submission("sweep", words, given.store, given.name or space.stem, given.tiles, files)
 
 
 def _submission(given: argparse.Namespace, words: Sequence[str]) -> Submission:
     if given.verb == "sweep":
         return sweep_submission(words)
-    return train_submission(words, {})
+    file = cluster_file(given.address, given.cluster)
+    return train_submission(words, prices_of(file) if file else {})
+
+
+def _option(path: str) -> str:
+    return f"--{path.replace('_', '-')}"
 
 
 def _add_cluster_options(parser: Parser) -> None:

@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from satgan.errors import InputError, SatganError
@@ -133,21 +134,18 @@ def job_server(address: str | None, cluster: Path | None, say: Callable[[str], N
         InputError: neither is known.
         SatganError: it cannot be reached.
     """
+    file = cluster_file(address, cluster)
+    tunnel = Tunnel(file, say) if file else None
+    url = tunnel.url if tunnel else (address or os.environ[ADDRESS_NAME]).rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"{url} is not a job server's address", "write it as http://127.0.0.1:8265")
     use_token(say)
-    where = address or (None if cluster else os.environ.get(ADDRESS_NAME))
-    file = cluster or Path(CLUSTER_FILE)
-    if where is None and not file.is_file():
-        raise InputError(
-            f"no cluster: there is no {file}", "give --cluster FILE, or --address http://127.0.0.1:8265 of a job server"
-        )
-    if where is not None and not where.startswith(("http://", "https://")):
-        raise InputError(f"{where} is not a job server's address", "write it as http://127.0.0.1:8265")
-    tunnel = None if where else Tunnel(file, say)
-    url = where.rstrip("/") if where else tunnel.url if tunnel else ""
     before = os.environ.get(ADDRESS_NAME)
     os.environ[ADDRESS_NAME] = url  # Ray lets the environment decide
     try:
         if tunnel:
+            for number in (signal.SIGTERM, signal.SIGHUP):  # the terminal was closed: ssh must not stay behind
+                signal.signal(number, _leave)
             tunnel.open()
         yield JobServer(url, tunnel)
     finally:
@@ -156,6 +154,25 @@ def job_server(address: str | None, cluster: Path | None, say: Callable[[str], N
         os.environ.pop(ADDRESS_NAME)
         if before is not None:
             os.environ[ADDRESS_NAME] = before
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def cluster_file(address: str | None, cluster: Path | None) -> Path | None:
+    """The cluster file that a tunnel is opened by; None where an address is known.
+
+    Raises:
+        InputError: there is neither.
+    """
+    if cluster is None and (address or os.environ.get(ADDRESS_NAME)):
+        return None
+    file = cluster or Path(CLUSTER_FILE)
+    if not file.is_file():
+        remedy = "give --cluster FILE of `ray up`, or --address http://127.0.0.1:8265 of a job server"
+        raise InputError(f"no cluster: there is no {file}", remedy)
+    return file
 
 
 def use_token(say: Callable[[str], None]) -> None:
@@ -213,6 +230,7 @@ def answers_told(url: str) -> Iterator[None]:
         SatganError: nobody answers, or with a failure.
         InputError: the token was refused, or there is none.
     """
+    from aiohttp import ClientError
     from ray.exceptions import AuthenticationError
 
     token: Any = AuthenticationError
@@ -224,7 +242,7 @@ def answers_told(url: str) -> Iterator[None]:
             f"{url} did not let us in: {why}",
             f"set {TOKEN_PATH_NAME} to the file with the cluster's token (~/.ray/auth_token), {MODE_NAME}=token",
         ) from None
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ClientError) as error:
         if "401" in str(error)[:200] or "403" in str(error)[:200]:
             raise InputError(f"{url} did not let us in: {error}", f"set {TOKEN_PATH_NAME}, {MODE_NAME}=token") from None
         raise SatganError(

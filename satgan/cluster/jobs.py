@@ -4,6 +4,7 @@ A job outlives who submitted it. All jobs of one run carry its url; the newest t
 """
 
 import asyncio
+import math
 import shlex
 import time
 from collections.abc import Callable
@@ -72,7 +73,7 @@ def submit_job(server: JobServer, what: Submission, say: Callable[[str], None]) 
     attempts = [job for job in jobs_of(server) if job.run == what.run]
     if job := _live(attempts, what, say):
         return job.id
-    attempt = len(attempts) + 1
+    attempt = 1 + max((int(job.id.rsplit("-", 1)[-1]) for job in attempts), default=0)
     say(f"uploading {what.working_dir} …" if what.working_dir else "the machines' own satgan is used")
     try:
         run_ray(server.command("submit", *what.options(attempt)), say)
@@ -111,12 +112,13 @@ def follow(server: JobServer, job_id: str, show: Callable[[str], None], say: Cal
     Raises:
         SatganError: the job server was lost for too long.
     """
-    seen, lost_at = 0, None
+    seen, lost_at = 0, math.inf
 
     async def shown() -> None:
-        nonlocal seen
+        nonlocal seen, lost_at
         behind = seen
         async for text in server.client().tail_job_logs(job_id):
+            lost_at = math.inf
             new, behind = text[behind:], max(0, behind - len(text))
             seen += len(new)
             show(new)
@@ -129,11 +131,10 @@ def follow(server: JobServer, job_id: str, show: Callable[[str], None], say: Cal
             job = find(jobs_of(server), job_id)
             if job.state not in LIVE:
                 return job
-            lost_at = None
         except InputError:
             raise
         except SatganError as error:
-            if lost_at is None:
+            if lost_at == math.inf:
                 lost_at = time.monotonic()
                 say(f"the connection broke ({error.found.splitlines()[0][:200]}); the job goes on, trying again …")
             if time.monotonic() - lost_at > LOST_SECONDS:

@@ -7,13 +7,15 @@ credentials from their own roles.
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from satgan.cluster.cluster_file import ClusterFile
+from satgan.cluster.prices import Instance, instance_of, instances
 from satgan.errors import ConfigError, InputError
-from satgan.options import Parser, config_from, forked_config_from, train_parser
 from satgan.provenance import COMMIT_NAME, commit
 from satgan.tiles.store import S3Store, open_store
 
@@ -54,60 +56,60 @@ class Submission(NamedTuple):
         ]  # fmt: skip
 
 
-def train_submission(words: Sequence[str], prices: dict[str, float]) -> Submission:
-    """The run that `satgan train WORDS` would train here, for a cluster.
+def submission(
+    verb: str, words: Sequence[str], store: str, name: str, tiles: str | None, files: Iterable[Path]
+) -> Submission:
+    """What `satgan VERB WORDS` would do here, for a cluster.
 
     Args:
-        words: after `train`.
-        prices: of the cluster's machines: `train.worker_price` and `train.head_price`; what `words` say goes before.
+        verb: train or sweep.
+        words: after it.
+        store: that they name.
+        name: of the run or sweep in it.
+        tiles: that they name.
+        files: that they name; their paths become those in the job's working directory.
 
     Raises:
-        ConfigError: an option that cannot be, or a place that the cluster's machines do not see.
+        ConfigError: a place that the cluster's machines do not see, or a file that does not travel.
+        InputError: the endpoint has a password in it.
     """
-    given = train_parser(words).parse_all(words)
-    priced = [] if "train.worker_price" in given or "train.head_price" in given else _priced(prices)
-    words = [*words, *priced]
-    parsed = train_parser(words).parse_all(words)
-    if parsed.dry_run:
-        raise ConfigError("--dry-run is not for a cluster", "give the same words to `satgan train`")
-    config = forked_config_from(parsed)[0] if parsed.fork else config_from(parsed)
-    root = source_root()
-    if parsed.config is not None:
-        words = _with_travelling(words, parsed.config, root)
-    if config.train.workers is None:
-        words = [*words, "--workers", "1" if config.train.lanes == 1 else f"1:{config.train.lanes}"]
-    if config.tiles.source is not None:
-        check_shared("--tiles", config.tiles.source)
-    check_shared("--store", config.train.store)
-    run = f"{config.train.store.rstrip('/')}/{config.train.name}"
-    return Submission(run, ("python", "-m", "satgan", "train", *words), root, _environment(config.train.store))
+    for option, url in (("--store", store), ("--tiles", tiles)):
+        if url is not None:
+            _check_shared(option, url)
+    root = _source_root()
+    for file in files:
+        words = _with_travelling(words, file, root)
+    run = f"{store.rstrip('/')}/{name}"
+    return Submission(run, ("python", "-m", "satgan", verb, *words), root, _environment(store))
 
 
-def sweep_submission(words: Sequence[str]) -> Submission:
-    """The sweep that `satgan sweep SPACE …` would make here, for a cluster.
-
-    Args:
-        words: after `sweep`; its own parser looks at them there.
+def prices_of(cluster: Path) -> dict[str, float]:
+    """What a cluster's machines cost in USD per hour, as options of a run: a worker's share of the machine that the
+    autoscaler prefers (one worker per GPU), and the head.
 
     Raises:
-        ConfigError: no space, one that does not travel, or a place that the cluster's machines do not see.
+        ConfigError: it is no cluster file, or an instance type is not in the table.
     """
-    parser = Parser(prog="satgan submit sweep", add_help=False)
-    parser.add_argument("space", type=Path)
-    parser.add_argument("--store", "--train.store", required=True)
-    parser.add_argument("--tiles", "--tiles.source")
-    parser.add_argument("--name", "--train.name")
-    given, _ = parser.parse_known_args(words)
-    root = source_root()
-    check_shared("--store", given.store)
-    if given.tiles is not None:
-        check_shared("--tiles", given.tiles)
-    run = f"{given.store.rstrip('/')}/{given.name or given.space.stem}"
-    words = _with_travelling(words, given.space, root)
-    return Submission(run, ("python", "-m", "satgan", "sweep", *words), root, _environment(given.store))
+    tree, table = ClusterFile(cluster).tree, instances()
+    kinds = dict(tree["available_node_types"])
+    head = kinds.pop(tree["head_node_type"])
+    found = {"train.head_price": _machine(head, table)[1]}
+    preferred = max(kinds.values(), key=lambda kind: int(kind.get("priority", 0)), default=None)
+    if preferred:
+        gpus, price = _machine(preferred, table)
+        found["train.worker_price"] = price / max(1, gpus)
+    return found
 
 
-def check_shared(option: str, url: str) -> None:
+def _machine(kind: Mapping[str, Any], table: Mapping[str, Instance]) -> tuple[int, float]:
+    """GPUs and price of a type of machine."""
+    config = kind["node_config"]
+    instance = instance_of(config["InstanceType"], table)
+    is_spot = (config.get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
+    return instance.gpus, instance.dollars_per_hour(is_spot)
+
+
+def _check_shared(option: str, url: str) -> None:
     """Refuses a place that means another one on another machine.
 
     Raises:
@@ -120,15 +122,10 @@ def check_shared(option: str, url: str) -> None:
         )
 
 
-def source_root() -> Path | None:
+def _source_root() -> Path | None:
     """The checkout that this satgan runs from; None where it was installed."""
     root = Path(__file__).resolve().parents[2]
     return root if (root / "pyproject.toml").is_file() else None
-
-
-def _priced(prices: dict[str, float]) -> list[str]:
-    names = {name: f"--{name.replace('_', '-')}" for name in prices}
-    return [word for name, price in prices.items() for word in (names[name], f"{price:g}")]
 
 
 def _with_travelling(words: Sequence[str], file: Path, root: Path | None) -> list[str]:
@@ -138,13 +135,21 @@ def _with_travelling(words: Sequence[str], file: Path, root: Path | None) -> lis
         ConfigError: it does not travel there.
     """
     path = file.expanduser().resolve()
-    if root is None or not path.is_relative_to(root):
+    if root is None or not path.is_relative_to(root) or _is_ignored(path, root):
         raise ConfigError(
-            f"{file} lies outside of {root or 'a checkout'}, which is what travels to the cluster",
-            "put the file there, where .gitignore does not leave it out",
+            f"{file} does not travel to the cluster: it is outside of {root or 'a checkout'}, or .gitignore has it",
+            "put the file where both are not so",
         )
     there = str(path.relative_to(root))
     return [there if word == str(file) else word.replace(f"--config={file}", f"--config={there}") for word in words]
+
+
+def _is_ignored(path: Path, root: Path) -> bool:
+    command = ["git", "-C", str(root), "check-ignore", "--quiet", str(path)]
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=10).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def _environment(store: str) -> dict[str, str]:

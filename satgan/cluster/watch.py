@@ -27,11 +27,12 @@ def watch(run: Store, show: Callable[[str], None], look_seconds: float = LOOK_SE
         StoreError: the store cannot be read.
     """
     shown: list[dict[str, Any]] | None = None
-    modified = -1.0
+    seen: list[object] = []
     while True:
         running = is_running(run)
-        if run.exists(JOURNAL_NAME) and run.modified(JOURNAL_NAME) != modified:
-            modified = run.modified(JOURNAL_NAME)
+        now = [*run.list(JOURNAL_NAME), run.modified(JOURNAL_NAME)] if run.exists(JOURNAL_NAME) else []
+        if now and (now != seen or not running):  # a bucket's time has whole seconds
+            seen = now
             entries = entries_in(run.read(JOURNAL_NAME))
             for entry in _new(entries, shown):
                 show(told(entry, run.url))

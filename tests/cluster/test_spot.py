@@ -17,6 +17,8 @@ from ray.cluster_utils import Cluster
 
 from satgan.cluster.spot import ENDPOINT_NAME, REBALANCE_SECONDS, Metadata, Notice, Watcher, notice, raylets
 from satgan.errors import Stopped
+from satgan.tiles.store import open_store
+from satgan.train.checkpoint import complete_steps
 from satgan.train.ray_job import launch
 from satgan.train.start import prepare
 from tests.cluster.imds import Imds, imds_running
@@ -106,7 +108,8 @@ def test_a_run_saves_at_each_notice_and_goes_on_without_the_machine(
     assert raylets()[machine.node_id] == cluster.gcs_address
     elastic = {"steps": 10**6, "checkpoint_steps": 10**6, "log_steps": 1, "film_steps": 10**6, "workers": "1:2"}
     config, _ = prepare(make_config(train=elastic | {"restarts": 0}), lambda text: None)
-    journal = Path(config.train.store) / "run" / "journal.jsonl"
+    run = open_store(f"{config.train.store}/run")
+    journal = Path(run.url) / "journal.jsonl"
 
     def entries() -> list[dict[str, Any]]:
         lines = journal.read_text().splitlines(keepends=True) if journal.exists() else []
@@ -122,6 +125,7 @@ def test_a_run_saves_at_each_notice_and_goes_on_without_the_machine(
             until(lambda: len(events("preemption")) == 1)
             imds.interrupt(datetime.now(UTC) + timedelta(seconds=120))
             until(lambda: len(events("preemption")) == 2)
+            until(lambda: events("preemption")[1]["step"] in complete_steps(run))
             machine.kill_raylet(check_alive=False)
             until(lambda: events("resume") and "numbers" in entries()[-1])
         finally:
