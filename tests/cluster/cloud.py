@@ -126,7 +126,8 @@ class Cloud:
 @cache
 def _client(service: str, endpoint: str, keys: Keys) -> Any:
     """Made once: that takes a good part of a second."""
-    return boto3.client(  # type: ignore[call-overload]
+    client: Any = boto3.client
+    return client(
         service, REGION, endpoint_url=endpoint, aws_access_key_id=keys.id, aws_secret_access_key=keys.secret,
         aws_session_token=keys.token or None,
     )  # fmt: skip

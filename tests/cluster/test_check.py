@@ -55,7 +55,7 @@ DEFECTS = [
     ("ray stop\n", "export AWS_SECRET_ACCESS_KEY=abcdefgh12345678; ray stop\n", "an AWS secret"),
     ("RAY_AUTH_MODE=token", "RAY_AUTH_MODE=token RAY_AUTH_TOKEN=abc", "a token"),
     ("cluster_name: satgan", "cluster_name: satgan\nmetadata: {from: 0.0.0.0/0}", "open to the whole internet"),
-    ("  /home/ubuntu/satgan/LICENSE: LICENSE", "  /home/ubuntu/.aws: ~/.aws", "would be copied to every machine"),
+    ("  /home/ubuntu/project/LICENSE: LICENSE", "  /home/ubuntu/.aws: ~/.aws", "would be copied to every machine"),
     ("pyproject.toml: pyproject.toml", "pyproject.toml: project.toml", "there is no project.toml here"),
 ]  # fmt: skip
 """A text of cluster.yaml, what stands there instead, and what is found."""

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +153,11 @@ def test_machines_reach_their_prefix_and_nothing_else(cloud: Cloud) -> None:
         assert s3.get_object(Bucket=BUCKET, Key=f"{PREFIX}/runs/a")["Body"].read() == b"a"
         assert s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{PREFIX}/")["KeyCount"] == 1
         s3.delete_object(Bucket=BUCKET, Key=f"{PREFIX}/runs/a")
-        for refused in (
-            lambda s3=s3: s3.put_object(Bucket=BUCKET, Key="other/a", Body=b"a"),
-            lambda s3=s3: s3.create_bucket(Bucket="another"),
-            lambda role=role: cloud.client("iam", cloud.roles[role]).list_users(),
-        ):
+        refused: list[Callable[[], Any]] = [
+            partial(s3.put_object, Bucket=BUCKET, Key="other/a", Body=b"a"),
+            partial(s3.create_bucket, Bucket="another"),
+            cloud.client("iam", cloud.roles[role]).list_users,
+        ]
+        for ask in refused:
             with pytest.raises(botocore.exceptions.ClientError, match=r"AccessDenied|not authorized"):
-                refused()  # type: ignore[no-untyped-call]
+                ask()

@@ -65,7 +65,7 @@ def _lines(url: str) -> list[str]:
     return [line for line in lines if line.endswith("\n")]
 
 
-ERRANDS: dict[str, Callable[..., None]] = {"tiles": tiles, "follow": follow, "same": same}
+VERBS: dict[str, Callable[..., None]] = {"tiles": tiles, "follow": follow, "same": same}
 
 if __name__ == "__main__":
-    ERRANDS[sys.argv[1]](*sys.argv[2:])
+    VERBS[sys.argv[1]](*sys.argv[2:])

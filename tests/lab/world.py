@@ -105,7 +105,7 @@ class Metadata(BaseHTTPRequestHandler):
             "/latest/meta-data/instance-life-cycle": machine.get("InstanceLifecycle", "on-demand"),
             "/latest/meta-data/placement/availability-zone": machine["Placement"]["AvailabilityZone"],
             "/latest/meta-data/placement/region": "eu-central-1",
-            "/latest/meta-data/iam/security-credentials/": role,
+            "/latest/meta-data/iam/security-credentials": role,
             f"/latest/meta-data/iam/security-credentials/{role}": json.dumps({
                 "Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": keys.id, "SecretAccessKey": keys.secret,
                 "Token": keys.token, "Expiration": "2099-01-01T00:00:00Z", "LastUpdated": "2026-01-01T00:00:00Z",
@@ -113,7 +113,8 @@ class Metadata(BaseHTTPRequestHandler):
         }  # fmt: skip
         if notice.exists():
             told["/latest/meta-data/spot/instance-action"] = notice.read_text()
-        self._answer(200, told[self.path]) if self.path in told else self._answer(404, "")
+        path = self.path.rstrip("/")  # boto3 asks for the role's name with a slash, pyarrow without
+        self._answer(200, told[path]) if path in told else self._answer(404, "")
 
     def _answer(self, status: int, text: str) -> None:
         self.send_response(status)
