@@ -140,8 +140,13 @@ def _with_travelling(words: Sequence[str], file: Path, root: Path | None) -> lis
             f"{file} does not travel to the cluster: it is outside of {root or 'a checkout'}, or .gitignore has it",
             "put the file where both are not so",
         )
-    there = str(path.relative_to(root))
-    return [there if word == str(file) else word.replace(f"--config={file}", f"--config={there}") for word in words]
+    return [_renamed(word, file, str(path.relative_to(root))) for word in words]
+
+
+def _renamed(word: str, file: Path, there: str) -> str:
+    """The word with the file's new path, where it is the file, or an option with the file behind its `=`."""
+    option, sign, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{sign}{there}" if value and Path(value) == file else word
 
 
 def _is_ignored(path: Path, root: Path) -> bool:

@@ -119,6 +119,13 @@ def test_a_file_goes_by_its_place_in_the_source(tmp_path: Path, monkeypatch: pyt
         sweep_submission(SHARED)
 
 
+def test_a_file_may_be_written_in_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the shell completes it, and behind an option's `=`."""
+    monkeypatch.chdir(ROOT / "tests")
+    words = sweep_submission(["./cluster/space.yaml", "--config=./cluster//config.yaml", *SHARED]).words
+    assert words[4:6] == ("tests/cluster/space.yaml", "--config=tests/cluster/config.yaml")
+
+
 def test_what_git_ignores_stays_here(tmp_path: Path) -> None:
     """What Ray packs of our source is what git knows, or would take."""
     command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
