@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from ray._private.runtime_env.packaging import create_package
 
+from satgan.__main__ import main
 from satgan.cluster.cluster_file import ClusterFile
 from satgan.cluster.job_server import cluster_file, shown, use_token
 from satgan.cluster.prices import INSTANCES
-from satgan.cluster.submission import RUN, prices_of
+from satgan.cluster.submission import RUN, Submission, prices_of
 from satgan.errors import ConfigError, InputError
 from satgan.jobs_verbs import sweep_submission, train_submission
 from satgan.provenance import COMMIT_NAME, commit
@@ -66,7 +67,7 @@ def test_region_endpoint_and_commit_travel_secrets_do_not(monkeypatch: pytest.Mo
     assert token.stat().st_mode & 0o777 == 0o600
     assert "its owner alone" in said[0]
     made = train_submission(["demo", *SHARED], {})
-    line = shown(["ray", "job", "submit", *made.options(1)])
+    line = shown(["ray", "job", "submit", *made.options(1, made.source)])
     words = shlex.split(line.removeprefix("$ "))
     assert words[0] == "RAY_AUTH_MODE=token"
     environment = json.loads(words[words.index("--runtime-env-json") + 1])["env_vars"]
@@ -100,7 +101,7 @@ def test_what_cannot_be_is_refused_before_anything_is_sent(words: list[str], why
 
 
 def test_a_file_goes_by_its_place_in_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From whatever folder the command is given; one that does not travel is refused."""
+    """From whatever folder the command is given; one that is not there is refused."""
     monkeypatch.chdir(ROOT / "tests")
     space = ROOT / "tests" / "space.yaml"
     words = sweep_submission(
@@ -108,13 +109,8 @@ def test_a_file_goes_by_its_place_in_the_source(tmp_path: Path, monkeypatch: pyt
     ).words
     assert words == ("python", "-m", "satgan", "sweep", "--trials", "5", "tests/space.yaml", *SHARED)
     assert sweep_submission([str(space), *SHARED]).run == "s3://bucket/runs/space"
-    outside = tmp_path / "own.yaml"
-    outside.write_text("train: {steps: 7}")
-    for place in (outside, ROOT / "runs" / "own.yaml"):
-        with pytest.raises(ConfigError, match="does not travel to the cluster"):
-            sweep_submission([str(place), *SHARED])
-    with pytest.raises(ConfigError, match="does not travel"):
-        train_submission(["demo", *SHARED, "--config", str(outside)], {})
+    with pytest.raises(ConfigError, match=r"own\.yaml cannot be read: No such file"):
+        sweep_submission([str(tmp_path / "own.yaml"), *SHARED])
     with pytest.raises(ConfigError, match="no space"):
         sweep_submission(SHARED)
 
@@ -132,18 +128,48 @@ def test_what_git_ignores_stays_here(tmp_path: Path) -> None:
     known = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split("\n")
     if not known[0]:
         pytest.skip("not a git checkout")
-    root = train_submission(["demo", *SHARED], {}).working_dir
-    assert root == ROOT
+    assert train_submission(["demo", *SHARED], {}).source == ROOT
     junk = ROOT / "runs" / "junk-of-a-test"
     junk.parent.mkdir(exist_ok=True)
     junk.write_text("large")
     try:
-        create_package(str(root), tmp_path / "package.zip", include_gitignore=True, excludes=[".git", ".venv"])
+        names = set(uploaded(train_submission(["demo", *SHARED], {}), tmp_path))
     finally:
         junk.unlink()
-    with zipfile.ZipFile(tmp_path / "package.zip") as package:
-        names = {name for name in package.namelist() if not name.endswith("/")}
     assert {"pyproject.toml", "satgan/__main__.py", "satgan/cluster/spot.py"} <= names <= set(known)
+
+
+def test_a_projects_own_files_travel_by_their_content(tmp_path: Path) -> None:
+    """Beside all that travels anyway, under names that follow from them; the checkout is not written into."""
+    assert main(["init", str(tmp_path / "mine")]) == 0
+    space, config = tmp_path / "mine/spaces/balance.yaml", tmp_path / "mine/config.yaml"
+    made = sweep_submission([str(space), f"--config={config}", *SHARED])
+    assert made.run == "s3://bucket/runs/balance"
+    space_there, config_there = made.words[4], made.words[5].removeprefix("--config=")
+    assert Path(space_there).name == "balance.yaml"
+    plain, found = (uploaded(one, tmp_path) for one in (train_submission(["demo", *SHARED], {}), made))
+    assert found == plain | {space_there: space.read_bytes(), config_there: config.read_bytes()}
+    trained = ["demo", *SHARED, "--config", str(config)]
+    assert config_there in train_submission(trained, {}).words
+    config.write_text(config.read_text().replace("20000", "30000"))
+    assert config_there not in train_submission(trained, {}).words
+    ignored = ROOT / "runs" / "space-of-a-test.yaml"
+    ignored.parent.mkdir(exist_ok=True)
+    ignored.write_text("vary: {}")
+    try:
+        assert list(sweep_submission([str(ignored), *SHARED]).files.values()) == [b"vary: {}"]
+    finally:
+        ignored.unlink()
+
+
+def uploaded(made: Submission, folder: Path) -> dict[str, bytes]:
+    """What Ray packs of it, by path."""
+    file = folder / "package.zip"
+    file.unlink(missing_ok=True)
+    with made.working_dir() as source:
+        create_package(str(source), file, include_gitignore=True, excludes=[".git", ".venv"])
+    with zipfile.ZipFile(file) as package:
+        return {name: package.read(name) for name in package.namelist() if not name.endswith("/")}
 
 
 def test_a_worker_costs_its_share_of_the_machine_that_is_preferred(tmp_path: Path) -> None:
