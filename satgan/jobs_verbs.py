@@ -10,8 +10,9 @@ from satgan.cluster.job_server import JobServer, cluster_file, job_server
 from satgan.cluster.jobs import Job, check_end, find, follow, jobs_of, stop_job, submit_job
 from satgan.cluster.submission import Submission, prices_of, submission
 from satgan.cluster.watch import watch
+from satgan.config import load_config
 from satgan.errors import ConfigError, nearest
-from satgan.options import Parser, config_from, forked_config_from, train_parser
+from satgan.options import Parser, config_from, forked_config_from, layers_from, train_parser
 from satgan.tiles.store import open_store
 from satgan.train.watch import say_on_stderr
 
@@ -86,17 +87,16 @@ def train_submission(words: Sequence[str], prices: dict[str, float]) -> Submissi
 
     Args:
         words: after `train`.
-        prices: of the cluster's machines, by option; what `words` say goes before.
+        prices: of the cluster's machines, by field of `train`; what `words` and their --config say goes before.
 
     Raises:
         ConfigError: an option that cannot be, or not on a cluster.
     """
-    given = vars(train_parser(words).parse_all(words))
-    if not given.keys() & prices.keys():
-        words = [*words, *(part for name in prices for part in (_option(name), f"{prices[name]:g}"))]
     parsed = train_parser(words).parse_all(words)
     if parsed.dry_run:
         raise ConfigError("--dry-run is not for a cluster", "give the same words to `satgan train`")
+    words = [*words, *_price_options(parsed, prices)]
+    parsed = train_parser(words).parse_all(words)
     config = forked_config_from(parsed)[0] if parsed.fork else config_from(parsed)
     train = config.train
     if train.workers is None:  # "one per GPU" would count the head's
@@ -131,8 +131,17 @@ def _submission(given: argparse.Namespace, words: Sequence[str]) -> Submission:
     return train_submission(words, prices_of(file) if file else {})
 
 
-def _option(path: str) -> str:
-    return f"--{path.replace('_', '-')}"
+def _price_options(parsed: argparse.Namespace, prices: dict[str, float]) -> list[str]:
+    """Options for those prices that neither the words nor their --config name."""
+    layers = layers_from(parsed)
+    load_config(parsed.preset, {"train": prices}, *layers)  # its layers are fit to be looked into
+    named = {field for layer in layers for field in layer.get("train", {})}
+    missing = [field for field in prices if field not in named]
+    return [part for field in missing for part in (_option(field), f"{prices[field]:g}")]
+
+
+def _option(field: str) -> str:
+    return f"--train.{field.replace('_', '-')}"
 
 
 def _add_cluster_options(parser: Parser) -> None:

@@ -111,7 +111,7 @@ def submission(
 
 
 def prices_of(cluster: Path) -> dict[str, float]:
-    """What a cluster's machines cost in USD per hour, as options of a run: a worker's share of the machine that the
+    """What a cluster's machines cost in USD per hour, by field of `train`: a worker's share of the machine that the
     autoscaler prefers (one worker per GPU), and the head.
 
     Raises:
@@ -120,11 +120,11 @@ def prices_of(cluster: Path) -> dict[str, float]:
     tree, table = ClusterFile(cluster).tree, instances()
     kinds = dict(tree["available_node_types"])
     head = kinds.pop(tree["head_node_type"])
-    found = {"train.head_price": _machine(head, table)[1]}
+    found = {"head_price": _machine(head, table)[1]}
     preferred = max(kinds.values(), key=lambda kind: int(kind.get("priority", 0)), default=None)
     if preferred:
         gpus, price = _machine(preferred, table)
-        found["train.worker_price"] = price / max(1, gpus)
+        found["worker_price"] = price / max(1, gpus)
     return found
 
 

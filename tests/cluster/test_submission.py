@@ -41,19 +41,37 @@ def own_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_words_are_the_users_and_what_they_leave_open_is_added() -> None:
     """As many workers as there is room for; the prices, unless they are given."""
     words = ["demo", *SHARED, "--name", "x"]
-    made = train_submission(words, {"train.head_price": 0.1, "train.worker_price": 0.5})
+    made = train_submission(words, {"head_price": 0.1, "worker_price": 0.5})
     assert made.run == "s3://bucket/runs/x"
     added = ["--train.head-price", "0.1", "--train.worker-price", "0.5", "--workers", "1:2"]
     assert list(made.words) == ["python", "-m", "satgan", "train", *words, *added]
     own = [*words, "--workers", "1", "--train.worker-price", "9", "--budget", "20"]
-    assert list(train_submission(own, {"train.worker_price": 0.5}).words[4:]) == own
-    assert train_submission(["demo", *SHARED, "--budget", "20"], {"train.worker_price": 1}).run.endswith("/demo")
+    assert list(train_submission(own, {"worker_price": 0.5}).words[4:]) == own
+    assert train_submission(["demo", *SHARED, "--budget", "20"], {"worker_price": 1}).run.endswith("/demo")
     assert train_submission(["article", *SHARED], {}).words[-2:] == ("--workers", "1")
     assert train_submission(["demo", *SHARED, "--fork", "y"], {}).run == "s3://bucket/runs/y"
     same = train_submission(words, {})
     assert same.job_id(1) == train_submission(words, {}).job_id(1) != same.job_id(2)
     other = train_submission(["demo", "--store", "s3://other/runs", "--name", "x"], {})
     assert other.job_id(1) != same.job_id(1)
+
+
+def test_a_price_that_is_given_stays_and_the_other_is_found(tmp_path: Path) -> None:
+    """Each by itself, be it given in the words or in --config."""
+    known, workers = {"head_price": 0.1, "worker_price": 0.5}, ("--workers", "1:2")
+    words = ["demo", *SHARED, "--train.head-price", "0", "--budget", "20"]
+    assert added(words, known) == ("--train.worker-price", "0.5", *workers)
+    config = tmp_path / "config.yaml"
+    config.write_text("train: {worker_price: 7}")
+    assert added(["demo", *SHARED, "--config", str(config)], known) == ("--train.head-price", "0.1", *workers)
+    config.write_text("train: 5")
+    with pytest.raises(ConfigError, match="group 'train' holds 5"):
+        train_submission(["demo", *SHARED, "--config", str(config)], known)
+
+
+def added(words: list[str], prices: dict[str, float]) -> tuple[str, ...]:
+    """What is behind the user's own words."""
+    return train_submission(words, prices).words[4 + len(words) :]
 
 
 def test_region_endpoint_and_commit_travel_secrets_do_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -178,8 +196,8 @@ def test_a_worker_costs_its_share_of_the_machine_that_is_preferred(tmp_path: Pat
     file.write_text(CLUSTER)
     machine, head = INSTANCES["g6e.24xlarge"], INSTANCES["m7i.large"]
     assert prices_of(file) == {
-        "train.head_price": head.on_demand_dollars_per_hour,
-        "train.worker_price": machine.spot_dollars_per_hour / 4,
+        "head_price": head.on_demand_dollars_per_hour,
+        "worker_price": machine.spot_dollars_per_hour / 4,
     }
     assert ClusterFile(file).tree["head_node_type"] == "head"
 
