@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from satgan.cluster.cluster_file import ClusterFile
-from satgan.cluster.prices import Instance, instance_of, instances
+from satgan.cluster.prices import Instance, instance_of
 from satgan.errors import ConfigError, InputError
 from satgan.provenance import COMMIT_NAME, commit
 from satgan.tiles.store import S3Store, open_store
@@ -110,30 +110,43 @@ def submission(
     return Submission(run, ("python", "-m", "satgan", verb, *words), source, copied, _environment(store))
 
 
-def prices_of(cluster: Path) -> dict[str, float]:
-    """What a cluster's machines cost in USD per hour, by field of `train`: a worker's share of the machine that the
-    autoscaler prefers (one worker per GPU), and the head.
+class Price(NamedTuple):
+    """What a machine, or a worker's share of one, costs in USD per hour, and which machine that is."""
+
+    dollars_per_hour: float
+    machine: str
+
+
+def head_price(cluster: ClusterFile, table: Mapping[str, Instance]) -> Price:
+    """What the head costs.
 
     Raises:
-        ConfigError: it is no cluster file, or an instance type is not in the table.
+        ConfigError: its instance type is not in the table.
     """
-    tree, table = ClusterFile(cluster).tree, instances()
-    kinds = dict(tree["available_node_types"])
-    head = kinds.pop(tree["head_node_type"])
-    found = {"head_price": _machine(head, table)[1]}
-    preferred = max(kinds.values(), key=lambda kind: int(kind.get("priority", 0)), default=None)
-    if preferred:
-        gpus, price = _machine(preferred, table)
-        found["worker_price"] = price / max(1, gpus)
-    return found
+    head = cluster.tree["head_node_type"]
+    return _price(head, cluster.tree["available_node_types"][head], table)
 
 
-def _machine(kind: Mapping[str, Any], table: Mapping[str, Instance]) -> tuple[int, float]:
-    """GPUs and price of a type of machine."""
+def worker_price(cluster: ClusterFile, table: Mapping[str, Instance]) -> Price | None:
+    """What a worker's share costs of the machine that the autoscaler prefers, one worker per GPU. None: no machine.
+
+    Raises:
+        ConfigError: its instance type is not in the table.
+    """
+    kinds = dict(cluster.tree["available_node_types"])
+    kinds.pop(cluster.tree["head_node_type"])
+    preferred = max(kinds, key=lambda name: int(kinds[name].get("priority", 0)), default=None)
+    return _price(preferred, kinds[preferred], table) if preferred else None
+
+
+def _price(name: str, kind: Mapping[str, Any], table: Mapping[str, Instance]) -> Price:
+    """Of a type of machine, by GPU where it has some."""
     config = kind["node_config"]
     instance = instance_of(config["InstanceType"], table)
     is_spot = (config.get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
-    return instance.gpus, instance.dollars_per_hour(is_spot)
+    machine = f"{name}, {config['InstanceType']} {'on spot' if is_spot else 'on demand'}"
+    share = f", one of its {instance.gpus} GPUs" if instance.gpus > 1 else ""
+    return Price(instance.dollars_per_hour(is_spot) / max(1, instance.gpus), machine + share)
 
 
 def _check_shared(option: str, url: str) -> None:
