@@ -21,8 +21,8 @@ from satgan.train.watch import say_on_stderr
 HEADINGS = ("job", "state", "run", "started (UTC)", "ended (UTC)")
 SUBMITTED = ("train", "sweep")
 ACTIONS = ("list", "show", "stop", "watch")
-PRICES = {"head_price": head_price, "worker_price": worker_price}
-"""How a cluster file tells the prices in the group `train`."""
+PRICES = ("head_price", "worker_price")
+"""Those in the group `train`."""
 DETACHED = "\nno longer followed; the job goes on: the same command follows it again, `satgan jobs stop {0}` stops it"
 
 
@@ -157,7 +157,8 @@ def _price_options(
     for field in missing:
         option = f"--train.{field.replace('_', '-')}"
         try:
-            price = PRICES[field](file, table)
+            is_head = field == "head_price"
+            price = head_price(file, table) if is_head else worker_price(file, table, is_dearest=has_budget)
         except ConfigError as error:
             if has_budget:
                 raise ConfigError(f"--budget, but no price: {error.found}", f"{error.remedy}, or {option}") from None

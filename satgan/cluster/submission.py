@@ -127,16 +127,29 @@ def head_price(cluster: ClusterFile, table: Mapping[str, Instance]) -> Price:
     return _price(head, cluster.tree["available_node_types"][head], table)
 
 
-def worker_price(cluster: ClusterFile, table: Mapping[str, Instance]) -> Price | None:
-    """What a worker's share costs of the machine that the autoscaler prefers, one worker per GPU. None: no machine.
+def worker_price(cluster: ClusterFile, table: Mapping[str, Instance], is_dearest: bool) -> Price | None:
+    """What a worker's share of its machine costs, one worker per GPU.
+
+    Args:
+        cluster: file with the machines.
+        table: of instance types.
+        is_dearest: of the dearest machine that may come, for a bound; else of the one that the autoscaler prefers.
+
+    Returns:
+        The price; None where no machine may come.
 
     Raises:
-        ConfigError: its instance type is not in the table.
+        ConfigError: an instance type is not in the table.
     """
-    kinds = dict(cluster.tree["available_node_types"])
-    kinds.pop(cluster.tree["head_node_type"])
-    preferred = max(kinds, key=lambda name: int(kinds[name].get("priority", 0)), default=None)
-    return _price(preferred, kinds[preferred], table) if preferred else None
+    kinds = {name: kind for name, kind in cluster.tree["available_node_types"].items() if kind.get("max_workers") != 0}
+    kinds.pop(cluster.tree["head_node_type"], None)
+    if not kinds:
+        return None
+    if is_dearest:
+        price = max(_price(name, kind, table) for name, kind in kinds.items())
+        return price._replace(machine=f"{price.machine}, the dearest that may come, since there is a budget")
+    name = max(kinds, key=lambda name: int(kinds[name].get("priority", 0)))
+    return _price(name, kinds[name], table)
 
 
 def _price(name: str, kind: Mapping[str, Any], table: Mapping[str, Instance]) -> Price:

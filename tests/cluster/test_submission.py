@@ -27,6 +27,7 @@ available_node_types:
   many: {node_config: {InstanceType: g6e.24xlarge, InstanceMarketOptions: {MarketType: spot}}, priority: 1}
 head_node_type: head
 """
+MIXED = CLUSTER.replace("g6e.24xlarge", "g6.2xlarge")
 HEAD = f"{INSTANCES['m7i.large'].on_demand_dollars_per_hour:g}"
 WORKER = f"{INSTANCES['g6e.24xlarge'].spot_dollars_per_hour / 4:g}"
 
@@ -229,9 +230,25 @@ def test_a_worker_costs_its_share_of_the_machine_that_is_preferred(tmp_path: Pat
     file = ClusterFile(cluster(tmp_path))
     machine, head = INSTANCES["g6e.24xlarge"], INSTANCES["m7i.large"]
     assert head_price(file, INSTANCES).dollars_per_hour == head.on_demand_dollars_per_hour
-    price = worker_price(file, INSTANCES)
+    price = worker_price(file, INSTANCES, is_dearest=False)
     assert price
     assert price.dollars_per_hour == machine.spot_dollars_per_hour / 4
+
+
+@pytest.mark.parametrize("most", [None, 2, 0])
+def test_a_budget_holds_on_the_dearest_machine_that_may_come(tmp_path: Path, most: int | None) -> None:
+    """Spot is preferred; on demand may come in its place, unless there may be none of it."""
+    on_demand = "" if most is None else f", max_workers: {most}"
+    known = cluster(tmp_path, MIXED.replace("priority: 0", f"priority: 0{on_demand}"))
+    words, said = ["demo", *SHARED, "--train.head-price", "0"], list[str]()
+    machine = INSTANCES["g6.2xlarge"]
+    spot, dearest = machine.spot_dollars_per_hour, machine.on_demand_dollars_per_hour
+    assert added(words, known)[1] == f"{spot:g}"
+    words += ["--budget", "20"]
+    made = train_submission(words, known, say=said.append).words
+    assert made[4 + len(words) + 1] == f"{spot if most == 0 else dearest:g}"
+    kind = "many, g6.2xlarge on spot" if most == 0 else "fallback, g6.2xlarge on demand"
+    assert f"{kind}, the dearest that may come, since there is a budget" in said[-1]
 
 
 def test_the_cluster_is_found_by_address_environment_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
