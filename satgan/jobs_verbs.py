@@ -2,22 +2,27 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from satgan.cluster.cluster_file import ClusterFile
 from satgan.cluster.job_server import JobServer, cluster_file, job_server
 from satgan.cluster.jobs import Job, check_end, find, follow, jobs_of, stop_job, submit_job
-from satgan.cluster.submission import Submission, prices_of, submission
+from satgan.cluster.prices import PRICES_DATE, PRICES_REGION, instances
+from satgan.cluster.submission import Submission, head_price, submission, worker_price
 from satgan.cluster.watch import watch
+from satgan.config import load_config
 from satgan.errors import ConfigError, nearest
-from satgan.options import Parser, config_from, forked_config_from, train_parser
+from satgan.options import Parser, config_from, forked_config_from, layers_from, train_parser
 from satgan.tiles.store import open_store
 from satgan.train.watch import say_on_stderr
 
 HEADINGS = ("job", "state", "run", "started (UTC)", "ended (UTC)")
 SUBMITTED = ("train", "sweep")
 ACTIONS = ("list", "show", "stop", "watch")
+PRICES = ("head_price", "worker_price")
+"""Those in the group `train`."""
 DETACHED = "\nno longer followed; the job goes on: the same command follows it again, `satgan jobs stop {0}` stops it"
 
 
@@ -30,6 +35,9 @@ def submit(words: Sequence[str]) -> None:
         "resumes the run when it has ended",
     )
     _add_cluster_options(parser)
+    parser.add_argument(
+        "--prices", type=Path, metavar="FILE", help="YAML of instance types over the built-in table, for train"
+    )
     parser.add_argument("--detach", action="store_true", help="do not follow the job")
     parser.add_argument("verb", choices=SUBMITTED, metavar="train|sweep", help="what, with its own options after it")
     place = next((number for number, word in enumerate(words) if word in SUBMITTED), len(words))
@@ -81,22 +89,28 @@ def _act(given: argparse.Namespace) -> None:
         watch(open_store(url), print)
 
 
-def train_submission(words: Sequence[str], prices: dict[str, float]) -> Submission:
+def train_submission(
+    words: Sequence[str],
+    cluster: Path | None = None,
+    prices: Path | None = None,
+    say: Callable[[str], None] = say_on_stderr,
+) -> Submission:
     """The run that `satgan train WORDS` would train here, for a cluster.
 
     Args:
         words: after `train`.
-        prices: of the cluster's machines, by option; what `words` say goes before.
+        cluster: file with its machines, for the prices that neither `words` nor their --config name; None: no file.
+        prices: file over the built-in table of instance types.
+        say: told which prices were found, and which not.
 
     Raises:
         ConfigError: an option that cannot be, or not on a cluster.
     """
-    given = vars(train_parser(words).parse_all(words))
-    if not given.keys() & prices.keys():
-        words = [*words, *(part for name in prices for part in (_option(name), f"{prices[name]:g}"))]
     parsed = train_parser(words).parse_all(words)
     if parsed.dry_run:
         raise ConfigError("--dry-run is not for a cluster", "give the same words to `satgan train`")
+    words = [*words, *_price_options(parsed, cluster, prices, say)]
+    parsed = train_parser(words).parse_all(words)
     config = forked_config_from(parsed)[0] if parsed.fork else config_from(parsed)
     train = config.train
     if train.workers is None:  # "one per GPU" would count the head's
@@ -125,14 +139,44 @@ def sweep_submission(words: Sequence[str]) -> Submission:
 
 
 def _submission(given: argparse.Namespace, words: Sequence[str]) -> Submission:
-    if given.verb == "sweep":
-        return sweep_submission(words)
-    file = cluster_file(given.address, given.cluster)
-    return train_submission(words, prices_of(file) if file else {})
+    file = cluster_file(given.address, given.cluster) if given.verb == "train" else None
+    if given.prices and file is None:
+        raise ConfigError("--prices is for the machines of a cluster file, and for train alone", "leave it out")
+    return train_submission(words, file, given.prices) if given.verb == "train" else sweep_submission(words)
 
 
-def _option(path: str) -> str:
-    return f"--{path.replace('_', '-')}"
+def _price_options(
+    parsed: argparse.Namespace, cluster: Path | None, prices: Path | None, say: Callable[[str], None]
+) -> list[str]:
+    """Options for those prices that neither the words nor their --config name."""
+    missing, has_budget = _unpriced(parsed)
+    if cluster is None or not missing:
+        return []
+    file, table, found = ClusterFile(cluster), instances(prices), list[str]()
+    by = f"{prices} over " if prices else ""
+    for field in missing:
+        option = f"--train.{field.replace('_', '-')}"
+        try:
+            is_head = field == "head_price"
+            price = head_price(file, table) if is_head else worker_price(file, table, is_dearest=has_budget)
+        except ConfigError as error:
+            if has_budget:
+                raise ConfigError(f"--budget, but no price: {error.found}", f"{error.remedy}, or {option}") from None
+            say(f"no {option}: {error.found}; what the run costs is told without it. {error.remedy}, or {option}")
+            continue
+        if price:
+            found += [option, f"{price.dollars_per_hour:g}"]
+            say(f"{' '.join(found[-2:])}: {price.machine}, by {by}the prices of {PRICES_REGION} on {PRICES_DATE}")
+    return found
+
+
+def _unpriced(parsed: argparse.Namespace) -> tuple[list[str], bool]:
+    """The prices that are not given, and whether there is a budget."""
+    layers = layers_from(parsed)
+    stand_in = {"train": dict.fromkeys(PRICES, 1)}  # a budget without a price is refused once they were looked for
+    budget = load_config(parsed.preset, stand_in, *layers).train.budget
+    named = {field for layer in layers for field in layer.get("train", {})}
+    return [field for field in PRICES if field not in named], budget is not None
 
 
 def _add_cluster_options(parser: Parser) -> None:

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "scripts/train": "tests/test_scripts.py",
     "scripts/test": "this",
     "s3://bucket": "tests/train/test_ray_job.py trains on a bucket",
+    "ssh-keygen": "tests/lab",
     "aws cloudformation": "tests/cluster deploys the stack to a stand-in",
     "ray get-auth-token": "tests/lab",
     "ray up": "tests/lab",
@@ -54,7 +55,8 @@ SUBSTITUTIONS = (
 
 def commands() -> list[str]:
     """Those of all blocks, in order, without comments."""
-    lines = [line for block in BLOCK.findall((ROOT / "README.md").read_text()) for line in block.splitlines()]
+    text = (ROOT / "README.md").read_text().replace("\\\n", "")
+    lines = [line for block in BLOCK.findall(text) for line in block.splitlines()]
     return [stripped for line in lines if (stripped := re.sub(r"\s+#.*$", "", line).strip())]
 
 

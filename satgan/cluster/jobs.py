@@ -74,9 +74,11 @@ def submit_job(server: JobServer, what: Submission, say: Callable[[str], None]) 
     if job := _live(attempts, what, say):
         return job.id
     attempt = 1 + max((int(job.id.rsplit("-", 1)[-1]) for job in attempts), default=0)
-    say(f"uploading {what.working_dir} …" if what.working_dir else "the machines' own satgan is used")
+    uploaded = [*([str(what.source)] if what.source else []), *what.files]
+    say(f"uploading {' and '.join(uploaded)} …" if uploaded else "the machines' own satgan is used")
     try:
-        run_ray(server.command("submit", *what.options(attempt)), say)
+        with what.working_dir() as folder:
+            run_ray(server.command("submit", *what.options(attempt, folder)), say)
     except SatganError:  # somebody else may have been faster
         job = _live([job for job in jobs_of(server) if job.id == what.job_id(attempt)], what, say)
         if job is None:

@@ -8,13 +8,15 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from satgan.cluster.cluster_file import ClusterFile
-from satgan.cluster.prices import Instance, instance_of, instances
+from satgan.cluster.prices import Instance, instance_of
 from satgan.errors import ConfigError, InputError
 from satgan.provenance import COMMIT_NAME, commit
 from satgan.tiles.store import S3Store, open_store
@@ -31,13 +33,15 @@ class Submission(NamedTuple):
 
     run          url of the run or sweep; jobs of the same one are attempts at it
     words        of the command, as run on the head
-    working_dir  the source that travels; None: the machines have it installed
+    source       the checkout that travels; None: the machines have satgan installed
+    files        what travels with it, by the path in the job's working directory
     environment  of the job and of its workers
     """
 
     run: str
     words: tuple[str, ...]
-    working_dir: Path | None
+    source: Path | None
+    files: dict[str, bytes]
     environment: dict[str, str]
 
     def job_id(self, attempt: int) -> str:
@@ -45,9 +49,28 @@ class Submission(NamedTuple):
         digest = hashlib.sha256(self.run.encode()).hexdigest()[:8]
         return f"{self.run.rsplit('/', 1)[-1]}-{digest}-{attempt}"
 
-    def options(self, attempt: int) -> list[str]:
+    @contextmanager
+    def working_dir(self) -> Iterator[Path | None]:
+        """The folder that is uploaded, for the time of a `with` block; None: there is nothing to upload.
+
+        The checkout itself, which is not written into; files that travel with it lie in a folder beside links to all
+        that is in it, .gitignore too.
+        """
+        if not self.files:
+            yield self.source
+            return
+        with tempfile.TemporaryDirectory(prefix="satgan-submit-") as made:
+            for there in self.source.iterdir() if self.source else ():
+                Path(made, there.name).symlink_to(there)
+            for name, content in self.files.items():
+                file = Path(made, name)
+                file.parent.mkdir(exist_ok=True)
+                file.write_bytes(content)
+            yield Path(made)
+
+    def options(self, attempt: int, working_dir: Path | None) -> list[str]:
         """Of `ray job submit`, after the address."""
-        where = ["--working-dir", str(self.working_dir)] if self.working_dir else []
+        where = ["--working-dir", str(working_dir)] if working_dir else []
         environment = json.dumps({"env_vars": self.environment})
         about = json.dumps({RUN: self.run})
         return [
@@ -70,43 +93,73 @@ def submission(
         files: that they name; their paths become those in the job's working directory.
 
     Raises:
-        ConfigError: a place that the cluster's machines do not see, or a file that does not travel.
+        ConfigError: a place that the cluster's machines do not see, or a file that cannot be read.
         InputError: the endpoint has a password in it.
     """
     for option, url in (("--store", store), ("--tiles", tiles)):
         if url is not None:
             _check_shared(option, url)
-    root = _source_root()
+    source, copied = _source_root(), dict[str, bytes]()
     for file in files:
-        words = _with_travelling(words, file, root)
+        there = _place_in_source(file, source)
+        if there is None:
+            there, content = _copy(file)
+            copied[there] = content
+        words = [_renamed(word, file, there) for word in words]
     run = f"{store.rstrip('/')}/{name}"
-    return Submission(run, ("python", "-m", "satgan", verb, *words), root, _environment(store))
+    return Submission(run, ("python", "-m", "satgan", verb, *words), source, copied, _environment(store))
 
 
-def prices_of(cluster: Path) -> dict[str, float]:
-    """What a cluster's machines cost in USD per hour, as options of a run: a worker's share of the machine that the
-    autoscaler prefers (one worker per GPU), and the head.
+class Price(NamedTuple):
+    """What a machine, or a worker's share of one, costs in USD per hour, and which machine that is."""
+
+    dollars_per_hour: float
+    machine: str
+
+
+def head_price(cluster: ClusterFile, table: Mapping[str, Instance]) -> Price:
+    """What the head costs.
 
     Raises:
-        ConfigError: it is no cluster file, or an instance type is not in the table.
+        ConfigError: its instance type is not in the table.
     """
-    tree, table = ClusterFile(cluster).tree, instances()
-    kinds = dict(tree["available_node_types"])
-    head = kinds.pop(tree["head_node_type"])
-    found = {"train.head_price": _machine(head, table)[1]}
-    preferred = max(kinds.values(), key=lambda kind: int(kind.get("priority", 0)), default=None)
-    if preferred:
-        gpus, price = _machine(preferred, table)
-        found["train.worker_price"] = price / max(1, gpus)
-    return found
+    head = cluster.tree["head_node_type"]
+    return _price(head, cluster.tree["available_node_types"][head], table)
 
 
-def _machine(kind: Mapping[str, Any], table: Mapping[str, Instance]) -> tuple[int, float]:
-    """GPUs and price of a type of machine."""
+def worker_price(cluster: ClusterFile, table: Mapping[str, Instance], is_dearest: bool) -> Price | None:
+    """What a worker's share of its machine costs, one worker per GPU.
+
+    Args:
+        cluster: file with the machines.
+        table: of instance types.
+        is_dearest: of the dearest machine that may come, for a bound; else of the one that the autoscaler prefers.
+
+    Returns:
+        The price; None where no machine may come.
+
+    Raises:
+        ConfigError: an instance type is not in the table.
+    """
+    kinds = {name: kind for name, kind in cluster.tree["available_node_types"].items() if kind.get("max_workers") != 0}
+    kinds.pop(cluster.tree["head_node_type"], None)
+    if not kinds:
+        return None
+    if is_dearest:
+        price = max(_price(name, kind, table) for name, kind in kinds.items())
+        return price._replace(machine=f"{price.machine}, the dearest that may come, since there is a budget")
+    name = max(kinds, key=lambda name: int(kinds[name].get("priority", 0)))
+    return _price(name, kinds[name], table)
+
+
+def _price(name: str, kind: Mapping[str, Any], table: Mapping[str, Instance]) -> Price:
+    """Of a type of machine, by GPU where it has some."""
     config = kind["node_config"]
     instance = instance_of(config["InstanceType"], table)
     is_spot = (config.get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
-    return instance.gpus, instance.dollars_per_hour(is_spot)
+    machine = f"{name}, {config['InstanceType']} {'on spot' if is_spot else 'on demand'}"
+    share = f", one of its {instance.gpus} GPUs" if instance.gpus > 1 else ""
+    return Price(instance.dollars_per_hour(is_spot) / max(1, instance.gpus), machine + share)
 
 
 def _check_shared(option: str, url: str) -> None:
@@ -128,20 +181,34 @@ def _source_root() -> Path | None:
     return root if (root / "pyproject.toml").is_file() else None
 
 
-def _with_travelling(words: Sequence[str], file: Path, root: Path | None) -> list[str]:
-    """The words with the path of a file as it will be in the job's working directory.
+def _place_in_source(file: Path, source: Path | None) -> str | None:
+    """A file's path in the checkout; None where it does not travel with it: it lies outside, or git ignores it."""
+    path = file.resolve()
+    if source is None or not path.is_relative_to(source) or _is_ignored(path, source):
+        return None
+    return str(path.relative_to(source))
+
+
+def _copy(file: Path) -> tuple[str, bytes]:
+    """The path of a copy in the job's working directory, and its content.
+
+    Its folder is named by the content, so that a command with a changed file is another command; its own name stays,
+    since a sweep without --name is named by it.
 
     Raises:
-        ConfigError: it does not travel there.
+        ConfigError: the file cannot be read.
     """
-    path = file.expanduser().resolve()
-    if root is None or not path.is_relative_to(root) or _is_ignored(path, root):
-        raise ConfigError(
-            f"{file} does not travel to the cluster: it is outside of {root or 'a checkout'}, or .gitignore has it",
-            "put the file where both are not so",
-        )
-    there = str(path.relative_to(root))
-    return [there if word == str(file) else word.replace(f"--config={file}", f"--config={there}") for word in words]
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}", "give a file that is there") from None
+    return f"submitted-{hashlib.sha256(content).hexdigest()[:8]}/{file.name}", content
+
+
+def _renamed(word: str, file: Path, there: str) -> str:
+    """The word with the file's new path, where it is the file, or an option with the file behind its `=`."""
+    option, sign, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{sign}{there}" if value and Path(value) == file else word
 
 
 def _is_ignored(path: Path, root: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from tests.cluster.stack import PLACES, ROLES, ROOT, STACK, policy_of, stack
+from tests.test_readme import commands
 
 CFN_LINT = Path(sys.executable).parent / "cfn-lint"
 
@@ -77,6 +79,19 @@ def test_the_stack_makes_what_cluster_yaml_names() -> None:
     for output in ("ImageId", "SecurityGroupId"):
         assert f"of the stack's {output}>" in (ROOT / "cluster.yaml").read_text()
         assert output in stack()["Outputs"]
+
+
+def test_the_readme_gives_the_stack_what_it_has_no_default_for() -> None:
+    """And makes the key that the stack and cluster.yaml name."""
+    (deploy,) = (command for command in commands() if command.startswith("aws cloudformation deploy"))
+    parameters = stack()["Parameters"]
+    needed = {name for name, about in parameters.items() if "Default" not in about}
+    given = dict(word.split("=", 1) for word in shlex.split(deploy.split("--parameter-overrides")[1]))
+    assert needed <= given.keys() <= parameters.keys()
+    key = yaml.safe_load((ROOT / "cluster.yaml").read_text())["auth"]["ssh_private_key"]
+    assert given["OperatorPublicKey"] == f"$(cat {key}.pub)"
+    assert re.fullmatch(parameters["OperatorCidr"]["AllowedPattern"], given["OperatorCidr"])
+    assert any(command.startswith("ssh-keygen ") and command.endswith(f" -f {key}") for command in commands())
 
 
 def locked() -> dict[str, str]:
