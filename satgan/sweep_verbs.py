@@ -158,7 +158,7 @@ def _sweep_parser(words: Sequence[str]) -> Parser:
         "--workers-per-trial", type=_count, default=1, metavar="N", help="above 1 under Ray Train (default: 1)"
     )
     parser.add_argument("--max-concurrent", type=_count, metavar="N", help="trials at a time (default: all with room)")
-    parser.add_argument("--resume", action="store_true", help="finish a sweep that was begun: only what is missing")
+    parser.add_argument("--resume", action="store_true", help="finish a sweep, only what is missing; or begin it")
     parser.add_argument("--dry-run", action="store_true", help="check all, print the names of the trials, and stop")
     parser.add_argument("--json", action="store_true", help="the ranking as JSON")
     add_config_options(parser, words)

@@ -82,7 +82,9 @@ def sweep(plan: Plan, resume: bool, most_at_once: int | None, say: Callable[[str
         StoreError: the store cannot be written.
     """
     known = known_trials(plan)
-    record(plan, [trial.name for trial in known], resume)
+    there = record(plan, [trial.name for trial in known], resume)
+    if resume and not there:
+        say(f"no sweep in {plan.url} yet: it begins")
     waves = _waves(plan, known, rows_of(plan))
     if waves:
         _run(plan, waves, most_at_once, say)
