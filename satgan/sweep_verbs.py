@@ -1,7 +1,6 @@
 """The verbs `satgan sweep SPACE`, `satgan best SWEEP` and `satgan pull PLACE`: their options, and what they print."""
 
 import json
-import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ TOP = 10
 
 def sweep(words: Sequence[str]) -> None:
     """Runs a sweep, or what is missing of it; prints its ranking and where its page lies."""
-    given = _sweep_parser(words).parse_all(words)
+    given = sweep_parser(words).parse_all(words)
     plan = plan_from(given)
 
     from tune.sweep import known_trials
@@ -107,7 +106,8 @@ def plan_from(given: Namespace) -> "Plan":
     config, _ = place(load_config(given.preset, *layers), say_on_stderr)
     check_can_judge(config)
     name = vars(given).get("train.name") or Path(given.space).stem
-    placed: dict[str, dict[str, Any]] = {"tiles": _tiles(config), "train": {"store": _trials_store(config, name)}}
+    tiles = {"source": config.tiles.source, "cache_folder": config.tiles.cache_folder}  # as absolute places
+    placed: dict[str, dict[str, Any]] = {"tiles": tiles, "train": {"store": _trials_store(config, name)}}
     return Plan(
         name, config, Base(given.preset, (*layers, placed)), space, tuple(given.seeds), config.train.seed, given.stop,
         given.gpus_per_trial, workers,
@@ -126,7 +126,8 @@ def write_results(found: "Found") -> None:
     say_on_stderr(f"page: {found.url}/{PAGE_NAME}, table: {found.url}/{PARQUET_NAME}")
 
 
-def _sweep_parser(words: Sequence[str]) -> Parser:
+def sweep_parser(words: Sequence[str]) -> Parser:
+    """The options of `satgan sweep`."""
     from tune.plan import STOPS
     from tune.space import DEFAULT_TRIALS, SEARCHES
 
@@ -163,17 +164,6 @@ def _sweep_parser(words: Sequence[str]) -> Parser:
     parser.add_argument("--json", action="store_true", help="the ranking as JSON")
     add_config_options(parser, words)
     return parser
-
-
-def _tiles(config: Config) -> dict[str, Any]:
-    """Of a bucket the tiles are read once per machine, by whichever trial comes first, onto its scratch disk."""
-    tiles = config.tiles
-    assert tiles.source is not None
-    told: dict[str, Any] = {"source": tiles.source}
-    if tiles.source.startswith("s3://") and tiles.cache == "auto":
-        folder = tiles.cache_folder or str(Path(tempfile.gettempdir(), "satgan-cache"))
-        told |= {"cache": "disk", "cache_folder": folder}
-    return told
 
 
 def _trials_store(config: Config, name: str) -> str:
