@@ -93,6 +93,7 @@ def plan_from(given: Namespace) -> "Plan":
     """
     if getattr(given, "train.workers", None) is not None:
         raise ConfigError("--workers with a sweep", "say --workers-per-trial")
+    _check_no_budget(vars(given).get("train.budget"))
     from satgan.train.start import place
     from tune.plan import Plan, check_can_judge, check_search
     from tune.space import check_space, read_space
@@ -103,7 +104,9 @@ def plan_from(given: Namespace) -> "Plan":
     workers = given.workers_per_trial if given.workers_per_trial > 1 else 0
     layers = (*layers_from(given), {"train": {"workers": workers}})
     check_space(space, given.preset, layers)
-    config, _ = place(load_config(given.preset, *layers), say_on_stderr)
+    config = load_config(given.preset, *layers)
+    _check_no_budget(config.train.budget)
+    config, _ = place(config, say_on_stderr)
     check_can_judge(config)
     name = vars(given).get("train.name") or Path(given.space).stem
     tiles = {"source": config.tiles.source, "cache_folder": config.tiles.cache_folder}  # as absolute places
@@ -164,6 +167,20 @@ def sweep_parser(words: Sequence[str]) -> Parser:
     parser.add_argument("--json", action="store_true", help="the ranking as JSON")
     add_config_options(parser, words)
     return parser
+
+
+def _check_no_budget(budget: Any) -> None:
+    """A run's budget would be each trial's.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if budget is not None:
+        raise ConfigError(
+            f"train.budget = {budget} USD with a sweep: it would hold for each trial by itself, not for all together",
+            "leave --budget out; --trials, --seeds and --stop bound what a sweep takes, and with --train.worker-price "
+            "table and page tell what it costs",
+        )
 
 
 def _trials_store(config: Config, name: str) -> str:

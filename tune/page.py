@@ -62,13 +62,15 @@ def sweep_page(found: Found) -> str:
 def _summary(found: Found, noise: float | None) -> str:
     states = [row.state for row in found.rows]
     hours = sum(row.seconds for row in found.rows) / 3600
+    dollars = sum(row.dollars for row in found.rows)
+    cost = f", {dollars:.2f} USD" if dollars else ""
     seeds = ", ".join(map(str, found.record["settings"]["seeds"]))
     changed = "" if noise is None else f" Changing only the seed changes a score by a factor of {noise:.2f}."
     search, stop = found.record["settings"]["search"], found.record["settings"]["stop"]
     ended = "" if stop == "none" else f", poor trials ended early by {stop}"
     return escape(
         f"{len(states)} trials ({counted(states)}); {search} search{ended}; seeds {seeds}; {hours:.2f} hours of "
-        f"training in all.{changed}"
+        f"training in all{cost}.{changed}"
     )
 
 
@@ -95,12 +97,13 @@ def _trials_table(found: Found) -> str:
         f"<td class=n>{'' if row.score is None else f'{row.score:.2f}'}</td><td class=n>{row.best_step or ''}</td>"
         f"<td class=n>{row.step:,} of {row.steps:,}</td>"
         f"{''.join(f'<td class=n>{_share(row, name)}</td>' for name in SHARES)}"
-        f"<td class=n>{row.seconds:,.0f}</td><td>{escape(row.why)}</td></tr>"
+        f"<td class=n>{row.seconds:,.0f}</td><td class=n>{f'{row.dollars:.2f}' if row.dollars else ''}</td>"
+        f"<td>{escape(row.why)}</td></tr>"
         for row in sorted(found.rows, key=lambda row: (row.score is None, row.score or 0.0, row.trial))
     )
     return (
         "<table><tr><th>Trial<th>State<th class=n>Score<th class=n>Best step<th class=n>Steps"
-        "<th class=n>L2 share G<th class=n>L2 share D<th class=n>Seconds<th>Why</tr>"
+        "<th class=n>L2 share G<th class=n>L2 share D<th class=n>Seconds<th class=n>USD<th>Why</tr>"
         f"{rows}</table><p class=note>L2 share: of a network's total loss at its last log step that its regularizer "
         "makes up (S25).</p>"
     )

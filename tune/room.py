@@ -64,6 +64,15 @@ def trials_at_once(
     return min(room, most or room)
 
 
+def with_shared_prices(plan: Plan, at_once: int) -> Plan:
+    """With the prices by which each of so many trials counts its own cost, so that all together pay what there is: the
+    head's is shared among them, a worker's goes by the GPU."""
+    train = plan.base_config.train
+    share = plan.gpus if plan.gpus and plan.workers < 2 else 1.0
+    prices = {"head_price": train.head_price / at_once, "worker_price": train.worker_price * share}
+    return plan._replace(base=plan.base._replace(layers=(*plan.base.layers, {"train": prices})))
+
+
 def machines_of_cluster() -> list[dict[str, float]]:
     """CPUs and GPUs of each living machine."""
     return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]

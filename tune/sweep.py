@@ -28,7 +28,7 @@ from satgan.train.ray_job import RAY_FOLDER, s3_filesystem
 from tune.board import open_sweep_board, watching_sweep
 from tune.plan import Plan, record
 from tune.population import newest_turn, recorded, run_name
-from tune.room import check_placed, machines_of_cluster, trial_needs, trials_at_once
+from tune.room import check_placed, machines_of_cluster, trial_needs, trials_at_once, with_shared_prices
 from tune.schedule import coordinates, scheduler_of, searcher_of
 from tune.table import DONE, Found, Row, row_of, sweep_in, trials_in
 from tune.trial_run import run_trial
@@ -140,6 +140,7 @@ def _run(plan: Plan, waves: list[Wave], most_at_once: int | None, say: Callable[
         at_once = min(total, trials_at_once(plan, machines_of_cluster(), gpus, most_at_once, slots_at_most))
         say(f"{total} trial(s), {at_once} at a time")
         check_placed(plan, at_once, gpus)
+        plan = with_shared_prices(plan, at_once)
         board = open_sweep_board()
         unit = (float(plan.workers) or (plan.gpus if gpus else plan.cpus) or 0.0, "GPU" if gpus else "core")
         with _interruptible(), watching_sweep(board, total, at_once, unit):

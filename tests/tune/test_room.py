@@ -11,7 +11,7 @@ from satgan.config import load_config
 from satgan.errors import InputError
 from satgan.train.ray_cluster import slots_of
 from tests.tune.plans import plan_of
-from tune.room import check_placed, slots, trials_at_once
+from tune.room import check_placed, slots, trials_at_once, with_shared_prices
 
 none = partial(slots_of, {"max_workers": 0, "head_node_type": "head", "available_node_types": {"head": {}}})
 TWO = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 2.0}]
@@ -56,6 +56,14 @@ def test_machines_that_the_cluster_will_start_count() -> None:
         assert trials_at_once(plan_of(gpus=None, workers=3), machines, True, None, to_come) == 2
     with pytest.raises(InputError, match="starts none with more"):
         trials_at_once(plan_of(gpus=0, cpus=9.0), one_up, False, None, to_come)
+
+
+def test_trials_pay_the_head_once_together_and_each_its_share_of_a_gpu() -> None:
+    config = load_config("demo", {"train": {"head_price": 0.5, "worker_price": 2}})
+    for gpus, workers, price in ((0.25, 0, 0.5), (1, 0, 2.0), (0, 0, 2.0), (None, 2, 2.0)):
+        plan = with_shared_prices(plan_of(base_config=config, gpus=gpus, workers=workers), 4)
+        train = plan.trial({}, 1).config.train
+        assert (train.head_price, train.worker_price) == (0.125, price)
 
 
 def test_workers_are_given_the_time_in_which_machines_come() -> None:
