@@ -135,6 +135,7 @@ def sweep_submission(words: Sequence[str]) -> Submission:
     if space is None:
         raise ConfigError("satgan sweep: no space", "give its YAML file, such as tune/spaces/learning_rates.yaml")
     files = [space, given.config] if given.config else [space]
+    words = [*words, "--resume"]  # the same command again finishes it
     return submission("sweep", words, given.store, given.name or space.stem, given.tiles, files)
 
 

@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     JUDGE = 18
     JUDGE_NOISE = 19
     SWEEP = 20
+    SWEEP_CHANCE = 21
 
 
 ATTEMPT_BIT = 32

@@ -1,7 +1,6 @@
 """The verbs `satgan sweep SPACE`, `satgan best SWEEP` and `satgan pull PLACE`: their options, and what they print."""
 
 import json
-import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ TOP = 10
 
 def sweep(words: Sequence[str]) -> None:
     """Runs a sweep, or what is missing of it; prints its ranking and where its page lies."""
-    given = _sweep_parser(words).parse_all(words)
+    given = sweep_parser(words).parse_all(words)
     plan = plan_from(given)
 
     from tune.sweep import known_trials
@@ -94,6 +93,7 @@ def plan_from(given: Namespace) -> "Plan":
     """
     if getattr(given, "train.workers", None) is not None:
         raise ConfigError("--workers with a sweep", "say --workers-per-trial")
+    _check_no_budget(vars(given).get("train.budget"))
     from satgan.train.start import place
     from tune.plan import Plan, check_can_judge, check_search
     from tune.space import check_space, read_space
@@ -104,10 +104,13 @@ def plan_from(given: Namespace) -> "Plan":
     workers = given.workers_per_trial if given.workers_per_trial > 1 else 0
     layers = (*layers_from(given), {"train": {"workers": workers}})
     check_space(space, given.preset, layers)
-    config, _ = place(load_config(given.preset, *layers), say_on_stderr)
+    config = load_config(given.preset, *layers)
+    _check_no_budget(config.train.budget)
+    config, _ = place(config, say_on_stderr)
     check_can_judge(config)
     name = vars(given).get("train.name") or Path(given.space).stem
-    placed: dict[str, dict[str, Any]] = {"tiles": _tiles(config), "train": {"store": _trials_store(config, name)}}
+    tiles = {"source": config.tiles.source, "cache_folder": config.tiles.cache_folder}  # as absolute places
+    placed: dict[str, dict[str, Any]] = {"tiles": tiles, "train": {"store": _trials_store(config, name)}}
     return Plan(
         name, config, Base(given.preset, (*layers, placed)), space, tuple(given.seeds), config.train.seed, given.stop,
         given.gpus_per_trial, workers,
@@ -126,7 +129,8 @@ def write_results(found: "Found") -> None:
     say_on_stderr(f"page: {found.url}/{PAGE_NAME}, table: {found.url}/{PARQUET_NAME}")
 
 
-def _sweep_parser(words: Sequence[str]) -> Parser:
+def sweep_parser(words: Sequence[str]) -> Parser:
+    """The options of `satgan sweep`."""
     from tune.plan import STOPS
     from tune.space import DEFAULT_TRIALS, SEARCHES
 
@@ -158,22 +162,25 @@ def _sweep_parser(words: Sequence[str]) -> Parser:
         "--workers-per-trial", type=_count, default=1, metavar="N", help="above 1 under Ray Train (default: 1)"
     )
     parser.add_argument("--max-concurrent", type=_count, metavar="N", help="trials at a time (default: all with room)")
-    parser.add_argument("--resume", action="store_true", help="finish a sweep that was begun: only what is missing")
+    parser.add_argument("--resume", action="store_true", help="finish a sweep, only what is missing; or begin it")
     parser.add_argument("--dry-run", action="store_true", help="check all, print the names of the trials, and stop")
     parser.add_argument("--json", action="store_true", help="the ranking as JSON")
     add_config_options(parser, words)
     return parser
 
 
-def _tiles(config: Config) -> dict[str, Any]:
-    """Of a bucket the tiles are read once per machine, by whichever trial comes first, onto its scratch disk."""
-    tiles = config.tiles
-    assert tiles.source is not None
-    told: dict[str, Any] = {"source": tiles.source}
-    if tiles.source.startswith("s3://") and tiles.cache == "auto":
-        folder = tiles.cache_folder or str(Path(tempfile.gettempdir(), "satgan-cache"))
-        told |= {"cache": "disk", "cache_folder": folder}
-    return told
+def _check_no_budget(budget: Any) -> None:
+    """A run's budget would be each trial's.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if budget is not None:
+        raise ConfigError(
+            f"train.budget = {budget} USD with a sweep: it would hold for each trial by itself, not for all together",
+            "leave --budget out; --trials, --seeds and --stop bound what a sweep takes, and with --train.worker-price "
+            "table and page tell what it costs",
+        )
 
 
 def _trials_store(config: Config, name: str) -> str:

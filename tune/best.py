@@ -1,18 +1,15 @@
-"""Settings by their scores: mean and spread over the seeds, and whether an effect is larger than changing the seed."""
+"""Settings by their scores: mean and spread over the seeds, and what a sweep tells in words."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from satgan.errors import InputError, SatganError, nearest
+from tune.effects import Effect, effects, seed_noise
 from tune.table import DONE, Found, Row
 from tune.trials import shown
-
-LEVELS = 3
-"""Groups of equal size into which the values of a range are put."""
 
 
 class Standing(NamedTuple):
@@ -37,25 +34,6 @@ class Standing(NamedTuple):
     def states(self) -> str:
         """Such as `2 complete, 1 diverged`."""
         return counted([row.state for row in self.trials])
-
-
-class Effect(NamedTuple):
-    """What one option does to the score, all others taken together.
-
-    levels   (values from, values to, geometric mean of the scores there, trials), in the order of the values
-    factor   worst level over best one
-    noise    by what factor a level's mean would differ if only the seed were changed; None where no setting has two
-    """
-
-    option: str
-    levels: list[tuple[Any, Any, float, int]]
-    factor: float
-    noise: float | None
-
-    @property
-    def is_seen(self) -> bool | None:
-        """Whether it is larger than what seeds do (twice their noise); None where that is not known."""
-        return None if self.noise is None else self.factor > self.noise**2
 
 
 def counted(names: Sequence[str]) -> str:
@@ -91,29 +69,8 @@ def standings(found: Found, by: str = "score") -> list[Standing]:
     return sorted(ranked, key=lambda one: (not one.whole, one.mean))
 
 
-def seed_noise(found: Found) -> float | None:
-    """By what factor the score of one trial differs when only its seed is changed: e to the pooled standard deviation
-    of its logarithm within settings, since scores are geometric means of ratios. None where no setting has two."""
-    groups: dict[str, list[float]] = {}
-    for row in found.rows:
-        if row.score is not None and row.state == "complete":
-            groups.setdefault(json.dumps(row.values), []).append(math.log(row.score))
-    several = [logs for logs in groups.values() if len(logs) > 1]
-    if not several:
-        return None
-    squares = sum((value - fmean(logs)) ** 2 for logs in several for value in logs)
-    return math.exp(math.sqrt(squares / sum(len(logs) - 1 for logs in several)))
-
-
-def effects(found: Found) -> list[Effect]:
-    """What each option does, the largest first; of options of which fewer than two levels have scores, none."""
-    noise = seed_noise(found)
-    told = [_effect(found, option, noise) for option in found.options]
-    return sorted((one for one in told if one), key=lambda effect: -effect.factor)
-
-
 def verdicts(found: Found) -> list[str]:
-    """In words: the base setting against the best one, each option's effect against the seeds' noise, what failed."""
+    """In words: the base setting against the best one, each option's effect against chance, what failed."""
     ranked, noise = standings(found), seed_noise(found)
     lines = _base_verdict(found, ranked, noise)
     left = [row.state for row in found.rows if row.state not in (*DONE, "replaced")]
@@ -125,14 +82,18 @@ def verdicts(found: Found) -> list[str]:
         size = (
             f"{effect.option}: {_level(low)} scores {low[2]:.2f}, {_level(high)} {high[2]:.2f} (× {effect.factor:.2f})"
         )
-        known = {None: "no setting is complete from two seeds, so it is not known whether that is noise",
-                 True: "larger than changing the seed",
-                 False: "no larger than changing the seed"}[effect.is_seen]  # fmt: skip
-        lines.append(f"{size}: {known}")
+        lines.append(f"{size}: {chance_text(effect)}")
     for row in found.rows:
         if row.why and row.state not in ("missing", "stopped early"):
             lines.append(f"{row.trial} {row.state}: {row.why}")
     return lines
+
+
+def chance_text(effect: Effect) -> str:
+    """Whether it is larger than what chance alone gives."""
+    if effect.chance is None:
+        return "too few settings and seeds are complete to tell it from chance"
+    return f"{'larger' if effect.is_seen else 'no larger'} than chance (p = {effect.chance:.2g})"
 
 
 def table(ranked: Sequence[Standing], options: Sequence[str], top: int | None) -> str:
@@ -169,36 +130,6 @@ def _standing(rows: list[Row], by: str) -> Standing:
     whole = len(scores) == len(rows) and all(row.state == "complete" for row in rows)
     mean = fmean(scores) if scores else math.inf
     return Standing(rows[0].values, scores, mean, stdev(scores) if len(scores) > 1 else None, ordered, whole)
-
-
-def _effect(found: Found, option: str, noise: float | None) -> Effect | None:
-    pairs = [(row.values[option], row.score) for row in found.rows if row.score is not None]
-    levels = []
-    for values in _grouped([value for value, _ in pairs]):
-        logs = [math.log(score) for value, score in pairs if value in values]
-        levels.append((values[0], values[-1], math.exp(fmean(logs)), len(logs)))
-    if len(levels) < 2:
-        return None
-    means = [mean for _, _, mean, _ in levels]
-    fewest = min(count for *_, count in levels)
-    level_noise = None if noise is None else noise ** (math.sqrt(2 / fewest))
-    return Effect(option, levels, max(means) / min(means), level_noise)
-
-
-def _grouped(values: Sequence[Any]) -> list[list[Any]]:
-    """Each value by itself where there are few, else thirds of them."""
-    distinct = sorted({json.dumps(value): value for value in values}.values(), key=order)
-    if len(distinct) <= 2 * LEVELS or not all(isinstance(value, (int, float)) for value in distinct):
-        return [[value] for value in distinct]
-    ends = [round(len(distinct) * part / LEVELS) for part in range(LEVELS + 1)]
-    return [distinct[first:last] for first, last in pairwise(ends)]
-
-
-def order(value: Any) -> Any:
-    """A key that sorts values of one option: numbers by size, lists by their sum, else by their text."""
-    if isinstance(value, list):
-        return (1, sum(value) if all(isinstance(one, (int, float)) for one in value) else 0, str(value))
-    return (0, value, "") if isinstance(value, (int, float)) else (2, 0, str(value))
 
 
 def _base_verdict(found: Found, ranked: Sequence[Standing], noise: float | None) -> list[str]:

@@ -106,7 +106,10 @@ def table_text(lines: list[Line], total: int, at_once: int, unit: tuple[float, s
     scores = [line.score[1] for line in lines if line.score]
     best = f" · best so far {min(scores):.2f}" if scores else ""
     left = _left_seconds(lines, total, at_once)
-    told = f"{len(ended)} of {total} trials through{best} · {_clock(left)} left · {hours:.2f} {unit[1]}-hours so far"
+    paid = [line.progress.dollars for line in lines if line.progress and line.progress.dollars is not None]
+    cost = f" · {sum(paid):.2f} USD" if paid else ""
+    so_far = f"{hours:.2f} {unit[1]}-hours{cost} so far"
+    told = f"{len(ended)} of {total} trials through{best} · {_clock(left)} left · {so_far}"
     return "\n".join([*listed, told])
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from tune.best import Effect
+from tune.effects import Effect
 from tune.scales import Scale, scale_of, score_scale
 from tune.table import Found, Row
 

@@ -7,8 +7,9 @@ from html import escape
 from satgan.errors import SatganError
 from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.pictures.grid import grid_png
-from tune.best import Standing, counted, effects, seed_noise, standings, verdicts
+from tune.best import Standing, chance_text, counted, standings, verdicts
 from tune.charts import learning_curves, marginal, parallel_coordinates
+from tune.effects import Effect, effects, seed_noise
 from tune.table import Found, Row
 from tune.trials import shown
 
@@ -37,7 +38,7 @@ def sweep_page(found: Found) -> str:
     ranked, noise = standings(found), seed_noise(found)
     name = found.url.rstrip("/").rsplit("/", 1)[-1]
     marginals = "".join(
-        f"<figure>{marginal(found, effect, noise)}<figcaption>{_effect_text(effect.factor, effect.noise)}</figcaption>"
+        f"<figure>{marginal(found, effect, noise)}<figcaption>{_effect_text(effect)}</figcaption>"
         "</figure>" for effect in effects(found)
     )  # fmt: skip
     return (
@@ -49,7 +50,8 @@ def sweep_page(found: Found) -> str:
         f"reals as reals are from each other. Dashed: the base setting.</p>{parallel_coordinates(found)}"
         "<h2>What each option does</h2><p class=note>A dot is a trial, a ring one of the base setting; a line is the "
         "mean of a level, and the band around it where that would lie if only the seeds were others. "
-        "Levels of a random search differ in the other options too.</p>"
+        "Only complete trials count for both. p: how often levels lie as far apart by chance, when settings exchange "
+        "their values of the option, or, where levels differ in nothing else, when only the seeds are others.</p>"
         f"<div class=sides>{marginals}</div><h2>Learning curves</h2>{learning_curves(found)}"
         f"<h2>Trials</h2>{_trials_table(found)}<h2>Tiles of every trial from the same noise</h2>"
         f"<p class=note>Averaged generators of the best checkpoints, settings by rank.</p>"
@@ -60,23 +62,21 @@ def sweep_page(found: Found) -> str:
 def _summary(found: Found, noise: float | None) -> str:
     states = [row.state for row in found.rows]
     hours = sum(row.seconds for row in found.rows) / 3600
+    dollars = sum(row.dollars for row in found.rows)
+    cost = f", {dollars:.2f} USD" if dollars else ""
     seeds = ", ".join(map(str, found.record["settings"]["seeds"]))
     changed = "" if noise is None else f" Changing only the seed changes a score by a factor of {noise:.2f}."
     search, stop = found.record["settings"]["search"], found.record["settings"]["stop"]
     ended = "" if stop == "none" else f", poor trials ended early by {stop}"
     return escape(
         f"{len(states)} trials ({counted(states)}); {search} search{ended}; seeds {seeds}; {hours:.2f} hours of "
-        f"training in all.{changed}"
+        f"training in all{cost}.{changed}"
     )
 
 
-def _effect_text(factor: float, noise: float | None) -> str:
-    if noise is None:
-        return f"Worst level over best: × {factor:.2f}; no setting is complete from two seeds: is it noise?"
-    told = "larger" if factor > noise**2 else "no larger"
-    return (
-        f"Worst level over best: × {factor:.2f}; the seeds alone: × {noise:.2f}. That is {told} than changing the seed."
-    )
+def _effect_text(effect: Effect) -> str:
+    seeds = "" if effect.noise is None else f"; the seeds alone: × {effect.noise:.2f}"
+    return escape(f"Worst level over best: × {effect.factor:.2f}{seeds}. That is: {chance_text(effect)}.")
 
 
 def _settings_table(found: Found, ranked: list[Standing]) -> str:
@@ -97,12 +97,13 @@ def _trials_table(found: Found) -> str:
         f"<td class=n>{'' if row.score is None else f'{row.score:.2f}'}</td><td class=n>{row.best_step or ''}</td>"
         f"<td class=n>{row.step:,} of {row.steps:,}</td>"
         f"{''.join(f'<td class=n>{_share(row, name)}</td>' for name in SHARES)}"
-        f"<td class=n>{row.seconds:,.0f}</td><td>{escape(row.why)}</td></tr>"
+        f"<td class=n>{row.seconds:,.0f}</td><td class=n>{f'{row.dollars:.2f}' if row.dollars else ''}</td>"
+        f"<td>{escape(row.why)}</td></tr>"
         for row in sorted(found.rows, key=lambda row: (row.score is None, row.score or 0.0, row.trial))
     )
     return (
         "<table><tr><th>Trial<th>State<th class=n>Score<th class=n>Best step<th class=n>Steps"
-        "<th class=n>L2 share G<th class=n>L2 share D<th class=n>Seconds<th>Why</tr>"
+        "<th class=n>L2 share G<th class=n>L2 share D<th class=n>Seconds<th class=n>USD<th>Why</tr>"
         f"{rows}</table><p class=note>L2 share: of a network's total loss at its last log step that its regularizer "
         "makes up (S25).</p>"
     )

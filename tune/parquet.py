@@ -34,6 +34,7 @@ def _flat(row: Row) -> dict[str, Any]:
     told: dict[str, Any] = {
         "trial": row.trial, "run": row.url, "seed": str(row.seed), "state": row.state, "why": row.why, **row.values,
         "score": row.score, "best_step": row.best_step, "step": row.step, "steps": row.steps, "seconds": row.seconds,
+        "dollars": row.dollars,
     }  # fmt: skip
     for name, score in row.scores.items():
         told |= {f"{name}.{part}": float(value) for part, value in score.items()}

@@ -87,8 +87,8 @@ def check_can_judge(config: Config) -> None:
         raise InputError(found_size, "sweep over larger tiles: a sweep ranks trials by the judge's score")
 
 
-def record(plan: Plan, trials: Sequence[str], resume: bool) -> None:
-    """Writes sweep.yaml, or compares with the one that is there.
+def record(plan: Plan, trials: Sequence[str], resume: bool) -> bool:
+    """Writes sweep.yaml, or compares with the one that is there; returns whether there was one.
 
     Args:
         plan: what is to be done.
@@ -96,7 +96,7 @@ def record(plan: Plan, trials: Sequence[str], resume: bool) -> None:
         resume: whether a sweep of this name may be there.
 
     Raises:
-        InputError: there is one, and `resume` was not given; or none, and it was.
+        InputError: there is one, and `resume` was not given.
         CheckpointError: it was started with other settings; every difference is listed.
         StoreError: it cannot be written.
     """
@@ -104,8 +104,6 @@ def record(plan: Plan, trials: Sequence[str], resume: bool) -> None:
     there = store.exists(SWEEP_NAME)
     if there and not resume:
         raise InputError(f"there is a sweep in {plan.url}", "--resume finishes it; or give another --name")
-    if resume and not there:
-        raise InputError(f"no sweep in {plan.url}", "leave --resume out, or give --store and --name of the sweep")
     now = _identity(plan)
     if there:
         before = read_record(store)["settings"]
@@ -117,6 +115,7 @@ def record(plan: Plan, trials: Sequence[str], resume: bool) -> None:
             raise CheckpointError(found, "give the former ones to finish it, or another --name for a new sweep")
     about = {"settings": now, "trials": list(trials), "steps": plan.base_config.train.steps, "versions": versions()}
     store.write(SWEEP_NAME, yaml.safe_dump(about, sort_keys=False, allow_unicode=True).encode())
+    return there
 
 
 def read_record(store: Store) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tune.best import order
+from tune.effects import order
 from tune.trials import shown
 
 FEW = 6

@@ -23,12 +23,12 @@ from ray.tune import FailureConfig, RunConfig, TuneConfig
 from satgan.errors import InputError, Stopped
 from satgan.tiles.store import S3Store, open_store
 from satgan.train.device import cores, decide
-from satgan.train.ray_cluster import ray_running
+from satgan.train.ray_cluster import ray_running, slots_at_most
 from satgan.train.ray_job import RAY_FOLDER, s3_filesystem
 from tune.board import open_sweep_board, watching_sweep
 from tune.plan import Plan, record
 from tune.population import newest_turn, recorded, run_name
-from tune.room import check_placed, machines_of_cluster, trial_needs, trials_at_once
+from tune.room import check_placed, machines_of_cluster, trial_needs, trials_at_once, with_shared_prices
 from tune.schedule import coordinates, scheduler_of, searcher_of
 from tune.table import DONE, Found, Row, row_of, sweep_in, trials_in
 from tune.trial_run import run_trial
@@ -82,7 +82,9 @@ def sweep(plan: Plan, resume: bool, most_at_once: int | None, say: Callable[[str
         StoreError: the store cannot be written.
     """
     known = known_trials(plan)
-    record(plan, [trial.name for trial in known], resume)
+    there = record(plan, [trial.name for trial in known], resume)
+    if resume and not there:
+        say(f"no sweep in {plan.url} yet: it begins")
     waves = _waves(plan, known, rows_of(plan))
     if waves:
         _run(plan, waves, most_at_once, say)
@@ -134,10 +136,11 @@ def _run(plan: Plan, waves: list[Wave], most_at_once: int | None, say: Callable[
         os.environ.setdefault(name, value)
     with ray_running(plan.base_config) as gpus, TemporaryDirectory(prefix="satgan-tune-") as scratch:
         plan = _on_devices(plan, gpus)
-        at_once = trials_at_once(plan, machines_of_cluster(), gpus, most_at_once)
-        check_placed(plan, at_once, gpus)
         total = sum(wave.trials for wave in waves)
+        at_once = min(total, trials_at_once(plan, machines_of_cluster(), gpus, most_at_once, slots_at_most))
         say(f"{total} trial(s), {at_once} at a time")
+        check_placed(plan, at_once, gpus)
+        plan = with_shared_prices(plan, at_once)
         board = open_sweep_board()
         unit = (float(plan.workers) or (plan.gpus if gpus else plan.cpus) or 0.0, "GPU" if gpus else "core")
         with _interruptible(), watching_sweep(board, total, at_once, unit):

@@ -11,7 +11,7 @@ import yaml
 from satgan.errors import InputError
 from satgan.tiles.store import Store, open_store
 from satgan.train.checkpoint import FOLDER, complete_steps, name_of
-from satgan.train.journal import JOURNAL_NAME, JUDGED, seconds_in
+from satgan.train.journal import JOURNAL_NAME, JUDGED, dollars_of, seconds_in
 from satgan.train.run_folder import CONFIG_NAME
 from satgan.train.runs import about
 from tune.plan import EARLY_STOP_NAME, SWEEP_NAME, TRIALS_FOLDER, read_record
@@ -35,6 +35,7 @@ class Row(NamedTuple):
     numbers  of the last log step: losses, shares, and so on
     seconds  of training, over all attempts
     why      what ended it, where that was not its end
+    dollars  USD that all attempts have cost; 0 where no price was known
     """
 
     trial: str
@@ -52,6 +53,7 @@ class Row(NamedTuple):
     seconds: float
     why: str
     config: dict[str, Any]
+    dollars: float = 0.0
 
     @property
     def checkpoint(self) -> str | None:
@@ -141,7 +143,7 @@ def row_of(run: Store, options: Iterable[str]) -> Row:
         told.step, told.steps, None if best is None else float(finite[best]["score"]), best,
         {} if best is None else finite[best]["scores"],
         [(step, float(judged[step]["score"])) for step in sorted(judged)],
-        numbers[-1] if numbers else {}, seconds_in(entries), why, config,
+        numbers[-1] if numbers else {}, seconds_in(entries), why, config, dollars_of(entries),
     )  # fmt: skip
 
 

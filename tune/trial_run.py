@@ -6,7 +6,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 from ray import tune
@@ -15,6 +15,7 @@ from ray.tune.search.repeater import TRIAL_INDEX
 from satgan.config import Config
 from satgan.errors import Diverged, SatganError, StoreError, StoreMissing
 from satgan.judge.judgement import Judgement
+from satgan.tiles.cache import ENVIRONMENT_NAME
 from satgan.tiles.store import Store, open_store
 from satgan.train.journal import JOURNAL_NAME, JUDGED, events_in
 from satgan.train.progress import Progress
@@ -45,6 +46,7 @@ def run_trial(config: dict[str, Any], plan: Plan, board: Any) -> None:
         board: told how far it is.
     """
     _end_with_ray()
+    default_cache_folder(plan.base_config)
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", str(ENDING_SECONDS))
     if plan.gpus and plan.gpus < 1:  # Ray shares a GPU out, but not its memory
         import torch
@@ -64,6 +66,13 @@ def run_trial(config: dict[str, Any], plan: Plan, board: Any) -> None:
         board.say.remote(f"{trial.name} failed: {error}")
     finally:
         board.end.remote(trial.name)
+
+
+def default_cache_folder(config: Config) -> None:
+    """Of a bucket whose tiles do not fit into memory, trials on one machine share what was read of it on the disk: in
+    the folder that option or machine (SATGAN_CACHE) name, else in this one, where there is room."""
+    if config.tiles.source is not None and config.tiles.source.startswith("s3://"):
+        os.environ.setdefault(ENVIRONMENT_NAME, str(Path(gettempdir(), "satgan-cache")))
 
 
 def _trial(config: dict[str, Any], plan: Plan) -> tuple[Trial, Pointer | None]:

@@ -24,7 +24,7 @@ The names of the losses are explained in satgan/gan/losses.py, those of what was
 import json
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -177,10 +177,15 @@ def events_in(raw: bytes) -> list[dict[str, Any]]:
 
 def dollars_in(raw: bytes) -> float:
     """What a journal says that the run has cost; 0 where it says nothing."""
-    return max((entry.get("timing", entry).get("dollars", 0.0) for entry in entries_in(raw)), default=0.0)
+    return dollars_of(entries_in(raw))
 
 
-def seconds_in(entries: Sequence[dict[str, Any]]) -> float:
+def dollars_of(entries: Iterable[dict[str, Any]]) -> float:
+    """The same of its entries: each tells what all attempts until then have cost."""
+    return max((float(entry.get("timing", entry).get("dollars", 0.0)) for entry in entries), default=0.0)
+
+
+def seconds_in(entries: Iterable[dict[str, Any]]) -> float:
     """Seconds of all attempts: each begins to count anew."""
     whole = attempt = 0.0
     for entry in entries:

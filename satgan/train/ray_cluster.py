@@ -3,7 +3,8 @@
 import logging
 import os
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,20 +75,41 @@ def _check_room(fewest: int, resource: str) -> None:
 def _room(resource: str) -> int:
     """What the cluster has, or will have at most where it starts machines by itself."""
     has = ray.cluster_resources().get(resource, 0)  # type: ignore[no-untyped-call]
-    told = state.get_max_resources_from_cluster_config()
-    if told is not None:
-        return int(max(has, told.get(resource, 0)))
+    return int(max(has, slots_at_most({resource: 1})))
+
+
+def fits(machine: Mapping[str, float], need: Mapping[str, float]) -> int:
+    """How many times a need (CPUs, GPUs) fits on one machine."""
+    return min(int(machine.get(name, 0.0) / amount + 1e-9) for name, amount in need.items() if amount)
+
+
+def slots_at_most(need: Mapping[str, float]) -> int:
+    """How many times a need will fit at most, each on one of the machines that the cluster starts by itself; 0 where it
+    starts none."""
+    told = state.get_cluster_config()
+    if told is not None and told.node_group_configs:
+        return slots_told(told, need)
     path = BOOTSTRAP.expanduser()
-    return int(max(has, most_of(yaml.safe_load(path.read_text()), resource) if path.exists() else 0))
+    return slots_of(yaml.safe_load(path.read_text()), need) if path.exists() else 0
 
 
-def most_of(tree: dict[str, Any], resource: str) -> int:
-    """What the workers of a cluster file will have of a resource at most, once `ray up` has filled it in."""
+def slots_told(told: Any, need: Mapping[str, float]) -> int:
+    """The same by what a cluster's autoscaler tells Ray (its `ClusterConfig`); there a limit of -1 is none."""
+    total = sum(
+        fits(kind.resources, need) * (sys.maxsize if kind.max_count < 0 else kind.max_count)
+        for kind in told.node_group_configs
+    )
+    limits = [int(told.max_resources[name] / need[name]) for name in need if need[name] and name in told.max_resources]
+    return min(total, *limits, sys.maxsize)
+
+
+def slots_of(tree: Mapping[str, Any], need: Mapping[str, float]) -> int:
+    """The same by a cluster file, once `ray up` has filled it in: its workers count."""
     kinds = [kind for name, kind in tree["available_node_types"].items() if name != tree["head_node_type"]]
     left, total = int(tree.get("max_workers", 0)), 0
-    for kind in sorted(kinds, key=lambda kind: -kind["resources"].get(resource, 0)):
+    for kind in sorted(kinds, key=lambda kind: -fits(kind["resources"], need)):
         machines = min(left, int(kind.get("max_workers", left)))
-        left, total = left - machines, total + machines * int(kind["resources"].get(resource, 0))
+        left, total = left - machines, total + machines * fits(kind["resources"], need)
     return total
 
 

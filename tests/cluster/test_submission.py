@@ -160,7 +160,7 @@ def test_a_file_goes_by_its_place_in_the_source(tmp_path: Path, monkeypatch: pyt
     words = sweep_submission(
         ["--trials", "5", "space.yaml", *SHARED],
     ).words
-    assert words == ("python", "-m", "satgan", "sweep", "--trials", "5", "tests/space.yaml", *SHARED)
+    assert words == ("python", "-m", "satgan", "sweep", "--trials", "5", "tests/space.yaml", *SHARED, "--resume")
     assert sweep_submission([str(space), *SHARED]).run == "s3://bucket/runs/space"
     with pytest.raises(ConfigError, match=r"own\.yaml cannot be read: No such file"):
         sweep_submission([str(tmp_path / "own.yaml"), *SHARED])

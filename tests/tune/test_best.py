@@ -1,11 +1,11 @@
-"""Settings are ranked by their mean over seeds, and an effect counts that is larger than changing the seed."""
+"""Settings are ranked by their mean over seeds."""
 
 import pytest
 
 from satgan.errors import InputError, SatganError
 from satgan.judge.score import Score, overall
 from tests.tune.plans import found, row
-from tune.best import effects, seed_noise, standings, table, verdicts
+from tune.best import standings, table, verdicts
 
 
 def test_the_mean_over_seeds_ranks_and_not_the_luckiest_trial() -> None:
@@ -55,23 +55,6 @@ def test_a_sweep_that_is_not_through_says_so_first() -> None:
     )
     assert told[0].startswith("2 of 4 trials have not come to their end (1 missing, 1 broken off)")
     assert "come to their end" not in verdicts(found(row(0, 1, 5.0), row(0, 2, None, "diverged")))[0]
-
-
-def test_an_effect_is_seen_where_it_is_larger_than_the_seeds() -> None:
-    steady = [row(0, seed, 5.0 + seed / 100) for seed in (1, 2)]
-    (large,) = effects(found(*steady, *(row(1e-4, seed, 9.0 + seed / 100) for seed in (1, 2))))
-    assert large.is_seen
-    assert large.factor == pytest.approx(9.015 / 5.015, rel=1e-3)
-    (small,) = effects(found(row(0, 1, 5.0), row(0, 2, 9.0), row(1e-4, 1, 6.0), row(1e-4, 2, 10.0)))
-    assert small.is_seen is False
-    (unknown,) = effects(found(row(0, 1, 5.0), row(1e-4, 1, 9.0)))
-    assert unknown.is_seen is None
-    assert seed_noise(found(row(0, 1, 2.0), row(0, 2, 2.0))) == 1.0
-
-
-def test_a_range_is_looked_at_in_thirds() -> None:
-    (effect,) = effects(found(*(row(value / 10, 1, 5.0 + value) for value in range(9))))
-    assert [(low, high, count) for low, high, _, count in effect.levels] == [(0, 0.2, 3), (0.3, 0.5, 3), (0.6, 0.8, 3)]
 
 
 def test_no_score_at_all_is_told_with_every_trials_reason() -> None:

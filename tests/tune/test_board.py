@@ -6,8 +6,8 @@ from satgan.train.progress import Progress
 from tune.board import Line, SweepBoard, TableScreen, table_text
 
 
-def progress(step: int, seconds_left: float) -> Progress:
-    return Progress(step, 100, 0.5, 0.5, 0.9, 0.1, 100.0, seconds_left)
+def progress(step: int, seconds_left: float, dollars: float | None = None) -> Progress:
+    return Progress(step, 100, 0.5, 0.5, 0.9, 0.1, 100.0, seconds_left, dollars=dollars)
 
 
 def test_the_table_tells_trial_values_step_score_time_and_cost() -> None:
@@ -21,6 +21,15 @@ def test_the_table_tells_trial_values_step_score_time_and_cost() -> None:
     for part in ("b-s7", "generator_l2 0.0001, seed 7", "40 of 100", "9.50 after 20", "1:00"):
         assert part in row
     assert told == "1 of 4 trials through · best so far 4.00 · 30:30 left · 0.42 GPU-hours so far"
+
+
+def test_the_table_tells_what_all_trials_cost_where_prices_are_known() -> None:
+    lines = [
+        Line("a", {}, False, progress(100, 0, 1.5), None, 1800.0),
+        Line("b", {}, True, progress(40, 60.0, 0.25), None, 1800.0),
+        Line("c", {}, True, None, None, 0.0),
+    ]
+    assert table_text(lines, 3, 2, (1.0, "GPU")).endswith("1.00 GPU-hours · 1.75 USD so far")
 
 
 def test_a_board_counts_the_time_of_every_attempt() -> None:

@@ -37,6 +37,11 @@ def test_the_page_tells_every_trial_and_asks_for_nothing_else() -> None:
     assert "larger than changing the seed" in page
 
 
+def test_the_page_tells_what_the_sweep_has_cost_where_that_is_known() -> None:
+    assert "0.75 USD" in sweep_page(found(*(one._replace(dollars=0.25) for one in ROWS[:3])))
+    assert "USD." not in sweep_page(found(*ROWS))
+
+
 def test_tiles_of_trials_are_of_the_same_noise(make_config: MakeConfig) -> None:
     """Of equal weights, whatever the run's seed, they are the same picture."""
     outcome = run(make_config(judge={"tiles": 24, "wait": True}, train={"steps": 5}))
@@ -48,7 +53,7 @@ def test_tiles_of_trials_are_of_the_same_noise(make_config: MakeConfig) -> None:
 
 
 def test_the_table_holds_everything_of_every_trial(make_config: MakeConfig) -> None:
-    outcome = run(make_config(judge={"tiles": 24, "wait": True}))
+    outcome = run(make_config(judge={"tiles": 24, "wait": True}, train={"worker_price": 100}))
     one = row_of(open_store(outcome.run), ["recipe.generator_l2"])
     table = parquet.read_table(io.BytesIO(parquet_bytes(found(one, FAILED)))).to_pylist()
     assert [entry["trial"] for entry in table] == ["run", FAILED.trial]
@@ -57,6 +62,7 @@ def test_the_table_holds_everything_of_every_trial(make_config: MakeConfig) -> N
     assert told["score"] == min(told["judged_scores"])
     assert told["spectrum.value"] / told["spectrum.floor"] == pytest.approx(told["spectrum.ratio"], rel=1e-3)
     assert told["last.generator_regularizer_share_after"] > 0
+    assert told["dollars"] > 0
     assert table[1]["why"] == FAILED.why
     assert table[1]["score"] is None
 

@@ -5,6 +5,10 @@ from pathlib import Path
 import pytest
 
 from satgan.__main__ import main
+from satgan.config import load_config
+from satgan.errors import InputError
+from tests.tune.plans import plan_of
+from tune.plan import record
 
 
 @pytest.mark.parametrize(
@@ -12,11 +16,11 @@ from satgan.__main__ import main
     [
         (("--judge.tiles", "0"), "a sweep ranks trials by the judge's score"),
         (("--workers", "2"), "--workers-per-trial"),
+        (("--budget", "20"), "not for all together"),
         (("--seeds", "1,x"), "list of seeds"),
         (("--trials", "3"), "grid has all its settings"),
         (("--search", "pbt", "--workers-per-trial", "2"), "skips every exploit"),
         (("--search", "pbt", "--max-concurrent", "2"), "take turns"),
-        (("--resume",), "no sweep in"),
         (("--nmae", "x"), "--name"),
         (("--name", "tiles"), "choose another name"),
     ],
@@ -29,6 +33,15 @@ def test_a_command_line_that_cannot_be_is_refused(
     assert main([*words, *more]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "store" / "rates").exists()
+
+
+def test_with_resume_one_command_begins_a_sweep_and_finishes_it(tile_set: str, tmp_path: Path) -> None:
+    """As a submitted one does that is given again; without it nothing that is there is touched."""
+    layers = {"tiles": {"source": tile_set}, "train": {"store": str(tmp_path)}}
+    plan = plan_of(base_config=load_config("demo", layers))
+    assert [record(plan, [], resume=True) for _ in range(2)] == [False, True]
+    with pytest.raises(InputError, match="there is a sweep in"):
+        record(plan, [], resume=False)
 
 
 def test_a_store_that_cannot_be_written_is_named(

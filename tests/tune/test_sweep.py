@@ -80,7 +80,7 @@ def test_a_sweep_on_a_bucket_is_killed_resumed_ranked_pulled_and_sampled(
     """Driver and all die after the first trial; the rest is finished, to the bits of trials that ran alone."""
     tiles, store = f"{s3_prefix}/tiles", f"{s3_prefix}/store"
     pack(made_tiles(), tiles, size=16, channels=3, seed=1, source="made", cut={})
-    cache = ("--tiles.cache-folder", str(tmp_path / "cache"))
+    cache = ("--tiles.cache", "disk", "--tiles.cache-folder", str(tmp_path / "cache"))
     words = words_of(rates, small, tiles, store, *cache)
     driver = begun(words, tmp_path / "log")
     try:
