@@ -6,14 +6,15 @@ same URL URL   whether two runs ended with the same weights and took the same st
 """
 
 import json
+import select
 import sys
-import time
 from collections.abc import Callable
 
 from satgan.errors import StoreError
 from satgan.tiles.store import open_store
 
 JOURNAL = "journal.jsonl"
+PAUSE_SECONDS = 1
 
 
 def tiles(url: str) -> None:
@@ -25,7 +26,7 @@ def tiles(url: str) -> None:
 
 
 def follow(url: str) -> None:
-    """Prints what a journal gains, until it is killed; after a resume what is written anew once more."""
+    """Prints what a journal gains, until stdin is closed; after a resume what is written anew once more."""
     run, seen = open_store(url), list[str]()
     while True:
         try:
@@ -37,7 +38,8 @@ def follow(url: str) -> None:
         if new:
             print("".join(new), end="", flush=True)
             seen = lines
-        time.sleep(1)
+        if select.select([sys.stdin], [], [], PAUSE_SECONDS)[0]:
+            return
 
 
 def same(one: str, other: str) -> None:
