@@ -40,17 +40,18 @@ ELSEWHERE = {
 
 QUICK = (
     " --gan.filters 8,8,8,8 --train.steps 4 --train.lanes 1 --train.lane-batch 8 --train.checkpoint-steps 4"
-    " --train.checkpoint-seconds 0 --workers 0 --judge.tiles 32"
+    " --train.checkpoint-seconds 0 --train.log-steps 2 --train.film-steps 1 --workers 0 --judge.tiles 32"
 )
 SUBSTITUTIONS = (
     (r"^(\$satgan train dcgan .*)$", rf"\1{QUICK}"),
     (r"^(\$satgan sweep .*) --seeds \S+$", rf"\1 --seeds 1234 --trials 1{QUICK.replace(' --workers 0', '')}"),
     (r"--count 10+\b", "--count 10"),
+    (r"^(\$satgan doctor (?:article|tiles|runs).*)$", r"\1 || test $? = 1"),
     (r"(--page judgement.html)", r"\1 --tiles-per-side 32"),
     (r"(aerial/\*\.tif tiles/mine) --size 64 --stride 64", r"\1 --size 64 --stride 64 --limit sea=off"),
     (r"tiles pack folder/of/pngs tiles/mine", "tiles pack folder/of/pngs tiles/packed"),
 )
-"""Small networks and few steps, tiles of noise, one set not over the other."""
+"""Small networks and few steps, tiles of noise, one set not over the other; a doctor that finds errors ends with 1."""
 
 
 def commands() -> list[str]:
