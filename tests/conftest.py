@@ -94,3 +94,11 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """With room for next to nothing."""
     with small_disk_at(tmp_path / "tiny", "64k") as folder:
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def surroundings_left_as_they_were() -> Iterator[None]:
+    """Ray reads its environment when it starts: a variable that a test leaves there fails others, minutes later."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")}
+    yield
+    assert {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")} == before

@@ -139,8 +139,8 @@ def job_server(address: str | None, cluster: Path | None, say: Callable[[str], N
     url = tunnel.url if tunnel else (address or os.environ[ADDRESS_NAME]).rstrip("/")
     if not url.startswith(("http://", "https://")):
         raise InputError(f"{url} is not a job server's address", "write it as http://127.0.0.1:8265")
+    before = {name: os.environ.get(name) for name in (ADDRESS_NAME, MODE_NAME)}
     use_token(say)
-    before = os.environ.get(ADDRESS_NAME)
     os.environ[ADDRESS_NAME] = url  # Ray lets the environment decide
     try:
         if tunnel:
@@ -151,9 +151,10 @@ def job_server(address: str | None, cluster: Path | None, say: Callable[[str], N
     finally:
         if tunnel:
             tunnel.close()
-        os.environ.pop(ADDRESS_NAME)
-        if before is not None:
-            os.environ[ADDRESS_NAME] = before
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
