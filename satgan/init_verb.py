@@ -32,7 +32,7 @@ train:
 #   discriminator_learning_rate: 1.5e-4
 """
 COPIED = ("cluster.yaml", "aws/stack.yaml")
-MOUNTED = re.compile(r"(?m)^(  /home/ubuntu/satgan/\S+: )([\w.]+)$")
+MOUNTED = re.compile(r"(?m)^(  /home/ubuntu/\S+: )([\w.]+)$")
 """What cluster.yaml mounts of the checkout, by paths relative to it."""
 
 

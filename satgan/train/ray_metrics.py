@@ -14,7 +14,7 @@ satgan_path_a_share                       of the steps of this attempt (S39)
 satgan_score                              the judge's newest
 satgan_dollars                            USD that all attempts have cost, where prices are known
 
-Those of the whole run come from worker 0. All have the tags `run` and `worker`.
+What the doctor looks at has no gauge. Those of the whole run come from worker 0. All have the tags `run` and `worker`.
 """
 
 from collections.abc import Iterator
