@@ -102,3 +102,16 @@ def surroundings_left_as_they_were() -> Iterator[None]:
     before = {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")}
     yield
     assert {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")} == before
+
+
+@pytest.fixture(scope="module")
+def local_ray(s3: str) -> Iterator[None]:
+    """A local Ray that inherits the way to the S3 server."""
+    import ray
+
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
+    yield
+    ray.shutdown()
+    patch.undo()

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,9 +10,9 @@ from typing import Any, NamedTuple, TextIO
 import ray
 
 from satgan.train.progress import Progress
+from satgan.train.ray_board import repeated
 from tune.trials import shown
 
-POLL_SECONDS = 1.0
 ANSWER_SECONDS = 10
 ROWS = 12
 
@@ -169,22 +168,15 @@ class TableScreen:
 @contextmanager
 def watching_sweep(board: Any, total: int, at_once: int, unit: tuple[float, str]) -> Iterator[None]:
     """Shows the table until the block ends."""
-    ended, screen = threading.Event(), TableScreen()
+    screen = TableScreen()
 
     def look() -> None:
         with suppress(ray.exceptions.RayError):
             lines, said = ray.get(board.take.remote(), timeout=ANSWER_SECONDS)
             screen.show(table_text(lines, total, at_once, unit), said)
 
-    def keep_looking() -> None:
-        while not ended.wait(POLL_SECONDS):
-            look()
-
-    watcher = threading.Thread(target=keep_looking, name="table", daemon=True)
-    watcher.start()
     try:
-        yield
+        with repeated(look, "table"):
+            yield
     finally:
-        ended.set()
-        watcher.join()
         look()

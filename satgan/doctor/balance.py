@@ -66,41 +66,28 @@ def _move(record: RunRecord) -> Advice:
     return advice(record, held[-1][1] if held else AIM)
 
 
-def _told(move: Advice, who: str) -> str:
-    return f"{who}: fakes are called fake with probability {{:.3g}}; move the rate by a factor of {move.factor:.2g}"
+def _outran(record: RunRecord, rule: str, limit: str, who: str) -> Finding | None:
+    """A finding where the verdict has been beyond a limit for long, with the rate to move and its factor."""
+    move = _move(record)
+    found = f"{who}: fakes are called fake with probability {{:.3g}}; move the rate by a factor of {move.factor:.2g}"
+    return lasting(record, rule, limit, sureness, found, move.text(), LONG_STEPS)
 
 
 def discriminator_outruns(record: RunRecord) -> Finding | None:
     """G04: a discriminator that is sure of nearly all fakes."""
-    move = _move(record)
-    return lasting(
-        record, "G04", "ahead", sureness, _told(move, "the discriminator outruns the generator"),
-        move.text(), LONG_STEPS,
-    )  # fmt: skip
+    return _outran(record, "G04", "ahead", "the discriminator outruns the generator")
 
 
 def generator_outruns(record: RunRecord) -> Finding | None:
     """G04: a discriminator that takes most fakes for real."""
-    move = _move(record)
-    return lasting(
-        record, "G04", "behind", sureness, _told(move, "the generator outruns the discriminator"),
-        move.text(), LONG_STEPS,
-    )  # fmt: skip
+    return _outran(record, "G04", "behind", "the generator outruns the discriminator")
 
 
 def discriminator_is_pinned(record: RunRecord) -> Finding | None:
     """S37: a discriminator that is always right."""
-    move = _move(record)
-    return lasting(
-        record, "S37", "sure", sureness, _told(move, "nothing is left to learn from"), move.text(),
-        LONG_STEPS,
-    )  # fmt: skip
+    return _outran(record, "S37", "sure", "nothing is left to learn from")
 
 
 def discriminator_is_subdued(record: RunRecord) -> Finding | None:
     """S37: a discriminator that is always wrong."""
-    move = _move(record)
-    return lasting(
-        record, "S37", "fooled", sureness, _told(move, "the discriminator is subdued"), move.text(),
-        LONG_STEPS,
-    )  # fmt: skip
+    return _outran(record, "S37", "fooled", "the discriminator is subdued")

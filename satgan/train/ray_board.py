@@ -133,30 +133,45 @@ def left_asker(board: Any) -> Callable[[], None]:
 
 
 @contextmanager
-def watching(
-    board: Any, show: Callable[[Progress], None], say: Callable[[str], None], seconds_left: Callable[[], float],
-    signals: StopSignals, judged: Callable[[int, Judgement], None] = lambda step, judgement: None,
-) -> Iterator[None]:  # fmt: skip
-    """Shows the newest progress, says what there is to say and tells what was judged until the block ends, and passes
-    the wish to stop, or what `seconds_left` tells or raises, on."""
+def repeated(look: Callable[[], None], name: str) -> Iterator[None]:
+    """Calls `look` every POLL_SECONDS, in a thread of that name, until the block ends."""
     ended = threading.Event()
 
-    def look() -> None:
+    def keep_looking() -> None:
         while not ended.wait(POLL_SECONDS):
-            with suppress(Exception):  # nobody reads what is shown: that is no reason to miss what is to end the run
-                _tell_news(board, show, say, judged)
-            with suppress(ray.exceptions.RayError):
-                _pass_on(board, seconds_left, signals)
+            look()
 
-    watcher = threading.Thread(target=look, name="progress", daemon=True)
+    watcher = threading.Thread(target=keep_looking, name=name, daemon=True)
     watcher.start()
     try:
         yield
     finally:
         ended.set()
         watcher.join()
-        with suppress(Exception):
+
+
+@contextmanager
+def watching(
+    board: Any, show: Callable[[Progress], None], say: Callable[[str], None], seconds_left: Callable[[], float],
+    signals: StopSignals, judged: Callable[[int, Judgement], None] = lambda step, judgement: None,
+) -> Iterator[None]:  # fmt: skip
+    """Shows the newest progress, says what there is to say and tells what was judged until the block ends, and passes
+    the wish to stop, or what `seconds_left` tells or raises, on."""
+
+    def tell() -> None:
+        with suppress(Exception):  # nobody reads what is shown: that is no reason to miss what is to end the run
             _tell_news(board, show, say, judged)
+
+    def look() -> None:
+        tell()
+        with suppress(ray.exceptions.RayError):
+            _pass_on(board, seconds_left, signals)
+
+    try:
+        with repeated(look, "progress"):
+            yield
+    finally:
+        tell()
 
 
 def _pass_on(board: Any, seconds_left: Callable[[], float], signals: StopSignals) -> None:

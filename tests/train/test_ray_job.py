@@ -1,11 +1,9 @@
 """Under Ray Train the numbers are those of one process, in a bucket as in a folder; errors come back as they were."""
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 
 from satgan.errors import CorruptData, RunLost, StoreForbidden, StoreMissing, StoreUnreachable, TilesError
 from satgan.gallery.draw import Choice
@@ -17,17 +15,6 @@ from satgan.train.progress import Progress
 from satgan.train.ray_job import as_begun, launch
 from satgan.train.start import hold, prepare, start
 from tests.train.conftest import MakeConfig, made_tiles, run, weights_of
-
-
-@pytest.fixture(scope="module")
-def local_ray(s3: str) -> Iterator[None]:
-    """A local Ray that inherits the way to the S3 server."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
-    yield
-    ray.shutdown()
-    patch.undo()
 
 
 def silent(told: object) -> None:

@@ -5,12 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 from satgan.__main__ import main
 from satgan.config import load_config
@@ -23,17 +21,6 @@ from tune.table import Found, Row, sweep_in
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 NAMES = {f"glr_{rate}-s{seed}" for rate in ("4e-05", "0.001", "0.01") for seed in (1, 2)}
-
-
-@pytest.fixture(scope="module")
-def local_ray(s3: str) -> Iterator[None]:
-    """A local Ray that inherits the way to the S3 server."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
-    yield
-    ray.shutdown()
-    patch.undo()
 
 
 def words_of(space: str, small: str, tiles: str, store: str, *more: str) -> list[str]:
