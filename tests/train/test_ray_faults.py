@@ -68,7 +68,8 @@ def test_a_run_outlives_a_hung_worker(make_config: MakeConfig, local_ray: None) 
     assert f"(process {hung[0]} on " in restart["why"]
     assert "did not answer" in restart["why"]
     assert (restart["attempt"], restart["step"] % 20) == (2, 0)
-    assert [text.startswith(restart["why"]) for text in said] == [True]
+    told = [text for text in said if not text.startswith("doctor: ")]  # which may find the machine slow
+    assert [text.startswith(restart["why"]) for text in told] == [True]
     assert not alive(hung[0])
 
 
