@@ -1,12 +1,12 @@
 """A sweep as one HTML page that needs nothing else."""
 
-import base64
 from contextlib import suppress
 from html import escape
 
 from satgan.errors import SatganError
 from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.pictures.grid import grid_png
+from satgan.pictures.web import png_url
 from tune.best import Standing, chance_text, counted, standings, verdicts
 from tune.charts import learning_curves, marginal, parallel_coordinates
 from tune.effects import Effect, effects, seed_noise
@@ -120,8 +120,8 @@ def _grid(row: Row) -> str:
         if checkpoint:
             network = checkpoint.generator("average")
             tiles = draw_tiles(network, sample_noise(NOISE_SEED, 0, TILES, checkpoint.config().gan.noise_size))
-            data = base64.b64encode(grid_png(tiles, COLUMNS)).decode()
+            url = png_url(grid_png(tiles, COLUMNS))
             told = f"{row.trial}: {row.score:.2f} after step {row.best_step:,}"
-            return (f'<figure><img alt="tiles of {escape(row.trial)}" src="data:image/png;base64,{data}">'
+            return (f'<figure><img alt="tiles of {escape(row.trial)}" src="{url}">'
                     f"<figcaption>{escape(told)}</figcaption></figure>")  # fmt: skip
     return ""

@@ -1,12 +1,12 @@
 """A comparison as one HTML page that needs nothing else."""
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from satgan.gallery.comparison import COLUMNS, Comparison
 from satgan.pictures.grid import grid_png
+from satgan.pictures.web import png_url
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1400px; margin: 2rem auto; padding: 0 1rem; color: #1c2430 }
@@ -69,7 +69,6 @@ def _figures(comparison: Comparison) -> Iterable[str]:
         if drawn is None:
             yield f"<figure><figcaption>{escape(name)}: no checkpoint</figcaption></figure>"
             continue
-        data = base64.b64encode(grid_png(drawn.tiles, COLUMNS)).decode()
         caption = f"{escape(name)}, step {drawn.step:,}"
-        picture = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
+        picture = f'<img alt="{caption}" src="{png_url(grid_png(drawn.tiles, COLUMNS))}">'
         yield f"<figure><figcaption>{caption}</figcaption>{picture}</figure>"

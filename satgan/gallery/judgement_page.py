@@ -1,6 +1,5 @@
 """A judgement as one HTML page that needs nothing else: table, tiles of both sides, their spectra."""
 
-import base64
 from html import escape
 
 import numpy as np
@@ -10,6 +9,7 @@ from satgan.judge.inception_scores import InceptionJudgement, about_inception
 from satgan.judge.score import about
 from satgan.judge.spectrum import Spectrum, radial_means
 from satgan.pictures.grid import Tiles, grid_png
+from satgan.pictures.web import png_url
 
 COLUMNS = 8
 PLOT_WIDTH, PLOT_HEIGHT, MARGIN = 640, 300, 48
@@ -69,8 +69,8 @@ def _inception(judgement: InceptionJudgement | None) -> str:
 
 
 def _figure(tiles: Tiles, title: str) -> str:
-    data = base64.b64encode(grid_png(tiles, COLUMNS)).decode()
-    return f'<figure><figcaption>{title}</figcaption><img alt="{title}" src="data:image/png;base64,{data}"></figure>'
+    url = png_url(grid_png(tiles, COLUMNS))
+    return f'<figure><figcaption>{title}</figcaption><img alt="{title}" src="{url}"></figure>'
 
 
 def _plot(fakes: Spectrum, reals: Spectrum) -> str:

@@ -1,6 +1,5 @@
 """The pages of a Turing test: the quiz, which hides its answers, and the answers. Each needs nothing but its file."""
 
-import base64
 import hashlib
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from satgan.judge.guesses import MARGIN, Estimate, fewest_people, marked
 from satgan.pictures.grid import png, sheet
+from satgan.pictures.web import png_url
 
 Tiles = NDArray[np.uint8]
 
@@ -89,7 +89,7 @@ def quiz_page(page: SealedPage, tiles: Tiles) -> str:
     return _rendered(
         "turing.html", page, tiles,
         text=page.text,
-        sheet=_data_url(sheet(tiles, COLUMNS, gap_pixels=0)),
+        sheet=png_url(png(sheet(tiles, COLUMNS, gap_pixels=0))),
         outcomes=[_told(marked(found, page.pairs)) for found in range(page.pairs + 1)],
         machine=_told(page.machine),
         fewest=fewest_people(page.pairs),
@@ -100,7 +100,7 @@ def quiz_page(page: SealedPage, tiles: Tiles) -> str:
 def answers_page(page: SealedPage, tiles: Tiles) -> str:
     """The answers, to print or to look at."""
     fakes = [number for number in range(1, len(tiles) + 1) if page.is_fake(number)]
-    return _rendered("turing_answers.html", page, tiles, fakes=fakes, pictures=[_data_url(tile) for tile in tiles])
+    return _rendered("turing_answers.html", page, tiles, fakes=fakes, pictures=[png_url(png(tile)) for tile in tiles])
 
 
 def _told(estimate: Estimate | None) -> dict[str, Any] | None:
@@ -114,7 +114,3 @@ def _rendered(template: str, page: SealedPage, tiles: Tiles, **more: Any) -> str
     )
     shown = size * max(1, round(SHOWN_PIXELS / size))
     return pages.get_template(template).render(page=page, size=size, shown=shown, columns=COLUMNS, **more)
-
-
-def _data_url(picture: Tiles) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"

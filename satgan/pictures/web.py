@@ -17,7 +17,16 @@ def data_url(picture: Tiles) -> str:
     shown = picture[:, :, :3] if picture.shape[2] >= 3 else picture[:, :, :1].repeat(3, axis=2)
     memory = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(shown)).save(memory, format="WEBP", quality=QUALITY)
-    return f"data:image/webp;base64,{base64.b64encode(memory.getvalue()).decode()}"
+    return _url("webp", memory.getvalue())
+
+
+def png_url(raw: bytes) -> str:
+    """A PNG's bytes as a data url: every pixel as it is."""
+    return _url("png", raw)
+
+
+def _url(kind: str, raw: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(raw).decode()}"
 
 
 def pixels_of(raw: bytes) -> Tiles:
