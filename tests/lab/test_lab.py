@@ -62,17 +62,16 @@ class Watch:
     def following(self, url: str) -> Iterator[None]:
         """Keeps the journal's entries while the block lasts."""
         command = self._lab.on_laptop(sys.executable, "-m", "tests.lab.errands", "follow", url)
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert process.stdin is not None
-        thread = threading.Thread(target=self._keep, args=[process.stdout], daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            process.stdin.close()  # it ends then; a signal would reach nsenter alone
-            thread.join(timeout=60)
-            process.kill()
-            process.wait()
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            thread = threading.Thread(target=self._keep, args=[process.stdout], daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                process.stdin.close()  # it ends then; a signal would reach nsenter alone
+                thread.join(timeout=60)
+                process.kill()
 
     def _keep(self, lines: Any) -> None:
         for line in lines:
