@@ -20,7 +20,9 @@ def train(words: Sequence[str]) -> None:
     from satgan.train.start import finished, hold, needs, place, prepare, start
 
     if parsed.dry_run:
-        _dry_run(config, needs(decide(config)), parsed.json)
+        from satgan.train.tile_source import look
+
+        _dry_run(config, look(config), needs(decide(config)), parsed.json)
         return
     config, _ = place(config, _say)
     line = ProgressLine()
@@ -77,15 +79,22 @@ def _print_outcome(outcome: Any, report: str | None, as_json: bool) -> None:
     print_result(told if as_json else {name: value for name, value in told.items() if value is not None}, as_json)
 
 
-def _dry_run(config: Any, need: dict[str, Any], as_json: bool) -> None:
+def _dry_run(config: Any, tiles: Any, need: dict[str, Any], as_json: bool) -> None:
     import yaml
 
     tree = config.model_dump(mode="json")
     if as_json:
-        print(json.dumps({"config": tree, "needs": need}, indent=2))
+        print(json.dumps({"config": tree, "tiles": tiles and tiles._asdict(), "needs": need}, indent=2))
     else:
         print(yaml.safe_dump(tree, sort_keys=False))
-        print("\n".join([_heading(need), *need["notes"]]))
+        print("\n".join([_tiles_line(tiles), _heading(need), *need["notes"]]))
+
+
+def _tiles_line(tiles: Any) -> str:
+    if tiles is None:
+        return "tiles: an embedded set"
+    count = f"{tiles.tiles:,}" if tiles.packed else f"up to {tiles.tiles:,}, still to be packed,"
+    return f"tiles: {count} of {tiles.size}×{tiles.size}, {tiles.channels} channel(s), in {tiles.where}"
 
 
 def _heading(need: dict[str, Any]) -> str:

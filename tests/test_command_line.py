@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from satgan.__main__ import GROUPS, VERBS, main
 from satgan.tiles.shards import pack
@@ -244,6 +245,28 @@ def test_dry_run_prints_the_complete_config_and_writes_nothing(
     assert (status, told["config"]["train"]["seed"]) == (0, 9)
     assert told["needs"]["generator_parameters"] == 19_154_627
     assert files(tmp_path) == {}
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_dry_run_looks_at_the_tiles_and_packs_nothing(
+    satgan: Satgan, tile_set: str, tmp_path: Path, packed: bool
+) -> None:
+    source = Path(tile_set)
+    if not packed:
+        source = tmp_path / "pictures"
+        source.mkdir()
+        for number in range(4):
+            Image.new("RGB", (16, 16), (number, 0, 0)).save(source / f"{number}.png")
+    before = files(tmp_path)
+    words = ("train", "demo", "--tiles", str(source), "--store", str(tmp_path / "runs"), "--dry-run")
+    status, out, _ = satgan(*words, *SMALL, "--json")
+    told = json.loads(out)["tiles"]
+    assert status == 0
+    assert (told["size"], told["channels"], told["packed"]) == (16, 3, packed)
+    status, _, err = satgan(*words)
+    assert status == 2
+    assert "16×16" in err
+    assert files(tmp_path) == before
 
 
 def test_a_config_file_lies_between_preset_and_options(satgan: Satgan, tmp_path: Path) -> None:

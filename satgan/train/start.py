@@ -5,15 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from satgan.config import Config
-from satgan.errors import CheckpointError, RunLost, SatganError, StoreError, TilesError
+from satgan.errors import CheckpointError, RunLost, SatganError, StoreError
 from satgan.gan.describe import checkpoint_bytes, describe
 from satgan.judge.judgement import Judgement
-from satgan.tiles.demo import demo_tile_set
-from satgan.tiles.digits import digits_tile_set
-from satgan.tiles.images import open_or_pack
-from satgan.tiles.manifest import MANIFEST_NAME
-from satgan.tiles.store import FolderStore, open_store
-from satgan.tiles.tile_set import TileSet, open_tile_set
+from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.cost import check_budget
 from satgan.train.fork import fork
@@ -25,19 +20,8 @@ from satgan.train.progress import Progress
 from satgan.train.recovery import newest_whole
 from satgan.train.run_folder import CONFIG_NAME, PATIENCE, RunFolder, check_same_run
 from satgan.train.stop import StopSignals
+from satgan.train.tile_source import tiles_of
 from satgan.train.watch import Watch, say_on_stderr
-
-LOCAL_TILES = Path("runs") / "tiles"
-"""Where sets that satgan packs by itself are kept when the store is a bucket."""
-
-PACKING_SEED = 1234
-"""Of those sets, whatever the run's seed: runs of several seeds share one set."""
-
-EMBEDDED: dict[tuple[int, int], tuple[str, Callable[[Path, int], TileSet]]] = {
-    (64, 3): ("NASA Blue Marble", demo_tile_set),
-    (28, 1): ("handwritten digits of scikit-learn", digits_tile_set),
-}
-"""Where no tile set is given, by size and channels: a name, and who opens it."""
 
 
 def place(config: Config, say: Callable[[str], None]) -> tuple[Config, str]:
@@ -49,8 +33,7 @@ def place(config: Config, say: Callable[[str], None]) -> tuple[Config, str]:
     Raises:
         TilesError: no tiles, or of another size or channel count than the networks.
     """
-    tile_set = _tile_set(config, say)
-    _check_tiles(config, tile_set)
+    tile_set = tiles_of(config, say)
     return _placed(config, tile_set.store.url), tile_set.digest
 
 
@@ -176,60 +159,6 @@ def needs(config: Config) -> dict[str, Any]:
         "checkpoint_bytes": checkpoint_bytes(config),
         "notes": described["notes"],
     }
-
-
-def _tile_set(config: Config, say: Callable[[str], None]) -> TileSet:
-    store = config.train.store
-    packed = LOCAL_TILES if store.startswith("s3://") else Path(store).expanduser() / "tiles"
-    if config.tiles.source is not None:
-        return _shared(open_or_pack(config.tiles.source, packed, PACKING_SEED), packed, store)
-    shape = (config.gan.size, config.gan.channels)
-    if shape not in EMBEDDED:
-        raise TilesError(
-            f"no tile set given, and none of the embedded ones has {shape[0]}×{shape[0]} tiles of {shape[1]} "
-            "channel(s): Blue Marble has 64×64 of 3, the digits 28×28 of 1",
-            "give --tiles SET; make one with `satgan tiles cut` or `satgan tiles pack`",
-        )
-    name, embedded = EMBEDDED[shape]
-    say(f"tiles: {name}, embedded")
-    return _shared(embedded(packed, PACKING_SEED), packed, store)
-
-
-def _shared(tile_set: TileSet, packed: Path, store: str) -> TileSet:
-    """The set itself; where satgan packed it into a local folder while the store is a bucket, its copy in the bucket,
-    which other machines can read."""
-    if not store.startswith("s3://") or not isinstance(tile_set.store, FolderStore):
-        return tile_set
-    folder = tile_set.store.folder
-    if folder.resolve().parent != packed.resolve():
-        return tile_set
-    copy = open_store(f"{store.rstrip('/')}/tiles/{folder.name}")
-    if not copy.exists(MANIFEST_NAME):
-        for path in sorted(folder.iterdir(), key=lambda path: path.name == MANIFEST_NAME):
-            copy.upload(path, path.name)
-    return open_tile_set(copy.url)
-
-
-def _check_tiles(config: Config, tile_set: TileSet) -> None:
-    manifest = tile_set.manifest
-    if (manifest.size, manifest.channels) != (config.gan.size, config.gan.channels):
-        raise TilesError(
-            f"{tile_set.store.url} has {manifest.size}×{manifest.size} tiles of {manifest.channels} channel(s), the "
-            f"networks make {config.gan.size}×{config.gan.size} of {config.gan.channels}",
-            f"take --gan.size {manifest.size} --gan.channels {manifest.channels} (with a preset whose stem · 2ⁿ gives "
-            "that size, such as demo or dcgan for 64), or cut the tiles anew",
-        )
-    virtual = config.gan.discriminator_norm == "virtual"
-    if virtual and manifest.tile_count < config.gan.virtual_batch:
-        raise TilesError(
-            f"{tile_set.store.url} has {manifest.tile_count} tile(s), gan.virtual_batch = {config.gan.virtual_batch}",
-            f"take --gan.virtual-batch {manifest.tile_count} or less, or --gan.discriminator-norm batch",
-        )
-    if manifest.tile_count < config.train.lanes:
-        raise TilesError(
-            f"{tile_set.store.url} has {manifest.tile_count} tile(s) for {config.train.lanes} lanes",
-            "give more tiles, or fewer lanes with --train.lanes",
-        )
 
 
 def _placed(config: Config, source: str) -> Config:
