@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from satgan.doctor.finding import Finding
+from satgan.gan.balance import AHEAD, BEHIND
 
 
 class Limit(NamedTuple):
@@ -178,8 +179,8 @@ LIMITS: dict[tuple[str, str], Limit] = {
     ("G03", "norm"): Limit("smallest of a network's layer gradients over the largest",
         1e-3, 1e-5, "healthy runs have 0.08 and more", upwards=False),
     ("G03", "zeros"): Limit("share of a layer's gradient that is exactly 0", 0.5, 0.9, "healthy runs have 0.001"),
-    ("G04", "ahead"): Limit(SURE, 0.98, None, "33 of 39 runs of the quality bench stay below"),
-    ("G04", "behind"): Limit(SURE, 0.25, None, "healthy runs have 0.3 and more", upwards=False),
+    ("G04", "ahead"): Limit(SURE, AHEAD, None, "33 of 39 runs of the quality bench stay below"),
+    ("G04", "behind"): Limit(SURE, BEHIND, None, "healthy runs have 0.3 and more", upwards=False),
     ("G06", "missing"): Limit("scores without reference, or checkpoints that could not be judged", 3.0, None, OWN),
     ("S29", "lowest"): Limit(
         "darkest value as the networks see it", -0.1, None, "0 where [0, 1] was not brought to [-1, 1]; 0.1 of room",
