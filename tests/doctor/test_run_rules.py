@@ -51,7 +51,7 @@ BROKEN: dict[str, tuple[str, str, RunRecord]] = {
     "drift": ("S23", "error", since({"norm_drift.generator": 2.0})),
     "drift-of-the-other": ("S23", "error", since({"norm_drift.discriminator": 2.0})),
     "regularizer": ("S25", "error", run_record(numbers=lambda step: {"discriminator_regularizer_after": 200.0})),
-    "regularizer-of-the-other": ("S25", "error", run_record(numbers=lambda step: {"generator_regularizer_after": 200.0})),
+    "regularizer-of-g": ("S25", "error", run_record(numbers=lambda step: {"generator_regularizer_after": 200.0})),
     "checkerboard": ("S27", "warning", run_record(numbers=lambda step: {"stride_energy.fakes": 0.3})),
     "threads": ("S28", "error", run_record(groups={"train": {"threads_per_lane": 8}})),
     "upper-half": ("S29", "warning", run_record(events=inputs(0.0, 1.0, True))),
@@ -104,6 +104,14 @@ def test_since_when_is_told(name: str) -> None:
     finding = at_least(examine([BROKEN[name][2]]), "error")[0]
     assert finding.since_step is not None
     assert LATE < finding.since_step <= LATE + 260
+
+
+@pytest.mark.parametrize(("fakes", "found"), [(0.03, []), (0.06, ["S27"])])
+def test_a_checkerboard_that_can_be_seen_is_told_from_what_runs_have_anyway(fakes: float, found: list[str]) -> None:
+    """S27: of reals that have 0.001, as measured. Not before step 2,000: until then every run has one."""
+    energy = {"stride_energy.fakes": fakes, "stride_energy.reals": 0.001}
+    assert codes(examine([run_record(4000, numbers=lambda step: energy)])) == found
+    assert examine([run_record(2000, numbers=lambda step: energy)]) == []
 
 
 def test_one_odd_batch_is_no_finding() -> None:
