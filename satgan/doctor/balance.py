@@ -2,7 +2,7 @@
 
 from satgan.doctor.finding import Finding
 from satgan.doctor.records import Entry, RunRecord
-from satgan.doctor.windows import LONG_STEPS, lasting, medians
+from satgan.doctor.windows import LONG_STEPS, begun, lasting, medians
 from satgan.gan.balance import AIM, LARGEST_FACTOR, Move, choices, sureness
 
 
@@ -52,10 +52,10 @@ def generator_outruns(record: RunRecord) -> Finding | None:
 
 
 def discriminator_is_pinned(record: RunRecord) -> Finding | None:
-    """S37: a discriminator that is always right."""
-    return _outran(record, "S37", "sure", "nothing is left to learn from")
+    """S37: a discriminator that is always right, after the run's first steps."""
+    return _outran(begun(record, LONG_STEPS), "S37", "sure", "nothing is left to learn from")
 
 
 def discriminator_is_subdued(record: RunRecord) -> Finding | None:
-    """S37: a discriminator that is always wrong."""
-    return _outran(record, "S37", "fooled", "the discriminator is subdued")
+    """S37: a discriminator that is always wrong, after the run's first steps."""
+    return _outran(begun(record, LONG_STEPS), "S37", "fooled", "the discriminator is subdued")

@@ -164,10 +164,13 @@ LIMITS: dict[tuple[str, str], Limit] = {
         "distance of the discriminator's accuracy from 1/2, median over 500 steps", 0.03, None,
         "healthy runs are rarely there for so long; our choice", upwards=False,
     ),
-    ("S37", "sure"): Limit(SURE, None, 0.9995, "38 of 39 runs of the quality bench stay below"),
+    ("S37", "sure"): Limit(
+        SURE, None, 0.9995, "38 of 39 runs of the quality bench stay below; not of the first 500 steps",
+    ),
     ("S37", "fooled"): Limit(
         SURE, None, 0.1,
-        "healthy runs have 0.3 and more, beside a discriminator that does not learn 0.02 and less", upwards=False,
+        "healthy runs have 0.3 and more, beside a discriminator that does not learn 0.02 and less; not of the first "
+        "500 steps: a run on digits had 0.005 in them and got well", upwards=False,
     ),
     ("S37", "spread"): Limit(
         "distance of fakes from each other, over that of reals, after 500 steps", 0.2, 0.1,

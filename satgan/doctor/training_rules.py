@@ -19,6 +19,7 @@ from satgan.doctor.windows import (
     FEWEST_ENTRIES,
     LONG_STEPS,
     SHORT_STEPS,
+    begun,
     difference,
     lasting,
     number,
@@ -82,9 +83,8 @@ def _regularizer_share(entry: Entry, network: str, losses: tuple[str, ...]) -> f
 def checkerboard(record: RunRecord) -> Finding | None:
     """S27: fakes that repeat with the strides' period more than real tiles do, once they have learned for a while."""
     more = record.config.gan.smoothing_layers + 1
-    settled = record._replace(entries=[entry for entry in record.entries if entry.step > SETTLED_STEPS])
     return lasting(
-        settled, "S27", "stride", difference("stride_energy.fakes", "stride_energy.reals"),
+        begun(record, SETTLED_STEPS), "S27", "stride", difference("stride_energy.fakes", "stride_energy.reals"),
         "{:.0%} more of the fakes' variance than of the reals' repeats with the strides' period",
         f"--gan.smoothing-layers {more}", LONG_STEPS,
     )  # fmt: skip
@@ -111,11 +111,10 @@ def losses_diverge(record: RunRecord) -> Finding | None:
 
 def steps_are_large(record: RunRecord) -> Finding | None:
     """S31: steps that change the weights by a large part of themselves, once the first ones are taken."""
-    begun = record._replace(entries=[entry for entry in record.entries if entry.step > SHORT_STEPS])
     return _worst(
         [
             lasting(
-                begun,
+                begun(record, SHORT_STEPS),
                 "S31",
                 "moves",
                 ratio(f"update_norm.{network}", f"weight_norm.{network}"),
@@ -155,9 +154,8 @@ def discriminator_is_at_chance(record: RunRecord) -> Finding | None:
 def fakes_collapse(record: RunRecord) -> Finding | None:
     """S37: fakes that are all alike, where the reals of a batch are not."""
     slower = record.rates.generator / 2
-    begun = record._replace(entries=[entry for entry in record.entries if entry.step > LONG_STEPS])
     return lasting(
-        begun, "S37", "spread", ratio("spread.fakes", "spread.reals"),
+        begun(record, LONG_STEPS), "S37", "spread", ratio("spread.fakes", "spread.reals"),
         "collapse: fakes differ by {:.2g} of what real tiles differ by",
         f"--recipe.generator-learning-rate {slower:g}",
     )  # fmt: skip

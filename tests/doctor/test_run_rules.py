@@ -131,5 +131,14 @@ def test_memory_that_was_taken_once_is_no_leak() -> None:
         assert examine([run_record(timing=held)]) == [], taken
 
 
+@pytest.mark.parametrize("loss", [9.0, 1e-4])
+def test_how_a_run_begins_is_no_error_of_balance(loss: float) -> None:
+    """S37: runs on digits have had a subdued discriminator in their first 500 steps, and got well. G04 warns of it."""
+    begins = run_record(960, numbers=lambda step: {"fake_loss_before": loss})
+    assert [(one.rule, one.level) for one in examine([begins])] == [("G04", "warning")]
+    goes_on = run_record(1000, numbers=lambda step: {"fake_loss_before": loss})
+    assert [one.rule for one in at_least(examine([goes_on]), "error")] == ["S37"]
+
+
 def test_what_is_over_is_no_finding() -> None:
     assert examine([run_record(numbers=lambda step: {"fake_loss_before": 9.0} if step < LATE else {})]) == []
