@@ -143,9 +143,9 @@ LIMITS: dict[tuple[str, str], Limit] = {
     ("S25", "share"): Limit("L2's share of a network's loss in the first 10 log steps", 0.5, 0.9, "recipe.md: half"),
     ("S27", "stride"): Limit(
         "variance of fakes at the strides' period, less that of reals [share of all variance]", 0.04, None,
-        "19 runs of `demo` on three sets: 0.005 to 0.021 from step 2,000 on, up to 0.34 before 1,000, hence only after "
-        "2,000; a checkerboard of ±8 of 255 levels laid over real tiles has 0.035 to 0.040, and fakes of 0.047 show it "
-        "plainly; two batches of reals differ by 0.001 at most",
+        "30 runs of `demo` on three sets have 0.004 to 0.021 from step 2,000 on, `digits` 0.002 at most; before 1,000 "
+        "up to 0.34, hence only after 2,000; a checkerboard of ±8 of 255 levels over real tiles has 0.035 to 0.040, "
+        "fakes of 0.047 show one plainly; two batches of reals differ by 0.001",
     ),
     ("S31", "diverged"): Limit("attempts that ended with a number that is not finite", None, 1.0, "none is in order"),
     ("S31", "loss"): Limit(
