@@ -45,6 +45,7 @@ def _text(found: "Comparison") -> str:
     from satgan.gallery.comparison_page import differences
 
     lines = [*differences(found), "", *_table("set differently", found.names, found.settings)]
+    lines += ["", *_table("took", found.names, found.took)]
     if found.scores:
         lines += ["", *_table("score after step", found.names, found.scores)]
     for loss, by_step in found.losses.items():

@@ -4,11 +4,13 @@ import json
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from satgan.bar import with_bar
 from satgan.doctor.finding import LEVELS, Finding, at_least
+from satgan.doctor.limits import limits_of
 from satgan.doctor.records import ConfigRecord
-from satgan.doctor.rules import BY_CODE, RULES, Record, choose, examine
+from satgan.doctor.rules import BY_CODE, RULES, Record, Rule, choose, examine
 from satgan.errors import ConfigError, SatganError
 from satgan.options import Parser, add_config_options, config_from
 from satgan.presets import PRESETS
@@ -111,11 +113,20 @@ def _print(findings: Sequence[Finding], codes: frozenset[str], as_json: bool) ->
 def _rules(words: Sequence[str]) -> None:
     parser = Parser(prog="satgan doctor rules", description="list the 45 rules")
     parser.add_argument("--json", action="store_true", help="results as JSON")
-    if parser.parse_all(words).json:
-        print(json.dumps([rule._asdict() | {"when": rule.when} for rule in RULES], indent=2))
+    parser.add_argument("--limits", action="store_true", help="with every threshold and where it comes from")
+    given = parser.parse_all(words)
+    if given.json:
+        print(json.dumps([_about(rule) for rule in RULES], indent=2))
         return
     for rule in RULES:
         print(f"{rule.code}  {rule.slug:<22} {rule.when}{f': {rule.test}' if rule.test else ''}")
+        for limit in limits_of(rule.code).values() if given.limits else ():
+            print(f"     {limit.text()}")
+
+
+def _about(rule: Rule) -> dict[str, Any]:
+    limits = {name: limit._asdict() for name, limit in limits_of(rule.code).items()}
+    return rule._asdict() | {"when": rule.when, "limits": limits}
 
 
 def _explain(words: Sequence[str]) -> None:

@@ -3,7 +3,6 @@
 `satgan train --help` prints the same texts. satgan/config.py puts the groups together.
 """
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -25,7 +24,7 @@ from satgan.kinds import (
     as_number,
 )
 from satgan.presets import NETWORKS
-from satgan.scaling import RATES_AT_64, filters_for, ladder_of
+from satgan.scaling import RATES_AT_64, doublings, filters_for, fitting_sizes, ladder_of
 
 
 class Group(BaseModel):
@@ -126,7 +125,7 @@ class GanConfig(Group):
     @model_validator(mode="after")
     def _ladder_fits(self) -> "GanConfig":
         if self.size < 2 * self.stem or self.size != self.stem * 2**self.doublings:
-            raise ValueError(f"size = {self.size} is not stem · 2ⁿ: {_fitting_sizes(self.size, self.stem)}")
+            raise ValueError(f"size = {self.size} is not stem · 2ⁿ: {fitting_sizes(self.size, self.stem)}")
         if len(self.filters) != self.doublings:
             fitting = ",".join(map(str, ladder_of(self.filters, self.doublings)))
             raise ValueError(
@@ -135,18 +134,6 @@ class GanConfig(Group):
                 "none, then they follow from the preset's; stride-1 layers are --gan.smoothing-layers"
             )
         return self
-
-
-def doublings(size: int, stem: int) -> int:
-    """log2(size / stem), rounded down; 0 where the size is smaller."""
-    return max(0, int(math.log2(size / stem)))
-
-
-def _fitting_sizes(size: int, stem: int) -> str:
-    other = 11 - stem
-    if size >= 2 * other and size == other * 2 ** doublings(size, other):
-        return f"with --gan.stem {other} it is"
-    return f"with stem {stem} choose one of {', '.join(str(stem * 2**n) for n in range(1, 8))}"
 
 
 class RecipeConfig(Group):
@@ -160,6 +147,11 @@ class RecipeConfig(Group):
     discriminator_learning_rate: Rate = Field(
         RATES_AT_64["discriminator_learning_rate"],
         description="Adam's rate for the discriminator; none: by the law through 1.5e-4 and 1e-3 (S31, G04)",
+    )
+    auto_balance: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="after every so many steps in which one network outran the other one learning rate is moved, as "
+        "the doctor advises: by a factor of 2 at most, and 10 in all; 0: never (G04) [steps]",
     )
     beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.5, description="Adam's first-moment decay, all four (S39)")
     beta2: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="Adam's second-moment decay, all four")

@@ -9,7 +9,7 @@ from satgan.options import Parser
 from satgan.tiles.store import Store, open_store
 from satgan.train.observations import Entry, add_todo, finish_todo, note, read_log, runs, todos
 
-HEADINGS = ("when", "run", "outcome", "step", "best score", "hours", "doctor", "changed")
+HEADINGS = ("when", "run", "outcome", "step", "best score", "hours", "USD", "doctor", "changed")
 SHOWN_CHANGES = 3
 STORE_HELP = "folder or s3:// prefix (default: runs)"
 
@@ -111,8 +111,14 @@ def _row(entry: Entry) -> tuple[str, ...]:
     step = f"{entry['step']:,} of {entry['steps']:,}"
     return (
         entry["time"][:16].replace("T", " "), entry["run"], entry["outcome"][:40], step, best,
-        f"{entry['seconds'] / 3600:.2f}", doctor, ", ".join(changed[:SHOWN_CHANGES]) + more,
+        f"{entry['seconds'] / 3600:.2f}", _dollars(entry), doctor, ", ".join(changed[:SHOWN_CHANGES]) + more,
     )  # fmt: skip
+
+
+def _dollars(entry: Entry) -> str:
+    """What the run has cost; empty where no price was known, or the entry was made before costs were noted."""
+    dollars = entry.get("dollars")
+    return "" if dollars is None else f"{dollars:,.2f}"
 
 
 def _table(rows: Sequence[tuple[str, ...]], as_markdown: bool) -> str:
@@ -138,11 +144,17 @@ def _todo_lines(items: Sequence[Entry]) -> str:
 
 def _page(entry: Entry) -> str:
     lines = [f"{entry['run']}: {entry['outcome']} after step {entry['step']:,} of {entry['steps']:,}, {entry['time']}"]
-    hours = f"{entry['seconds'] / 3600:.2f} h; resumed {entry['resumed']} times, restarted {entry['restarted']} times"
+    cost = f", {dollars} USD" if (dollars := _dollars(entry)) else ""
+    hours = (
+        f"{entry['seconds'] / 3600:.2f} h{cost}; resumed {entry['resumed']} times, restarted {entry['restarted']} times"
+    )
     path = "" if entry["path_a_share"] is None else f"; path A in {entry['path_a_share']:.0%} of the log steps"
     lines += [hours + path, f"changed against {entry['parent'] or 'nothing: there was no run before'}"]
     lines += [f"  {name}: {before} before, {now} now" for name, (before, now) in entry["changes"].items()]
     lines += ["losses, first and last"] + [f"  {name}: {_pair(two)}" for name, two in entry["losses"].items()]
+    if entry.get("moves"):
+        lines += [f"learning rates, first and last, after {entry['moves']} move(s)"]
+        lines += [f"  {network}: {_pair(two)}" for network, two in entry["rates"].items()]
     lines += _scores(entry["scores"])
     lines += ["doctor"] + [f"  {_finding(one)}" for one in entry["findings"]]
     computed = [

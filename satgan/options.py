@@ -16,6 +16,7 @@ from satgan.presets import PRESETS
 SHORT_FORMS = {
     "tiles.source": "--tiles", "train.store": "--store", "train.name": "--name", "train.seed": "--seed",
     "train.workers": "--workers", "train.budget": "--budget",
+    "recipe.auto_balance": "--auto-balance",
 }  # fmt: skip
 DEFAULT_PRESET = "demo"
 

@@ -22,6 +22,19 @@ def learning_rate(name: str, batch: int) -> float:
     return min(LARGEST_RATE, float(f"{rate_at_64 * (batch / 64) ** exponent:.6g}"))
 
 
+def doublings(size: int, stem: int) -> int:
+    """log2(size / stem), rounded down; 0 where the size is smaller."""
+    return max(0, int(math.log2(size / stem)))
+
+
+def fitting_sizes(size: int, stem: int) -> str:
+    """What to do about a size that is not stem · 2ⁿ."""
+    other = 11 - stem
+    if size >= 2 * other and size == other * 2 ** doublings(size, other):
+        return f"with --gan.stem {other} it is"
+    return f"with stem {stem} choose one of {', '.join(str(stem * 2**n) for n in range(1, 8))}"
+
+
 def ladder_of(filters: Sequence[int], doublings: int) -> tuple[int, ...]:
     """As many filters as doublings: the first of those given, then each half of the one before."""
     ladder = list(filters[:doublings])

@@ -127,3 +127,20 @@ def test_the_doctor_misses_an_entry_that_was_lost(satgan: Satgan, tile_set: str)
     assert json.loads(satgan("doctor", "runs/first", "--json", "--select", "S05")[1])["findings"] == []
     found = json.loads(satgan("doctor", "dcgan", "--tiles", tile_set, "--select", "G05", "--json")[1])["findings"]
     assert [finding["action"] for finding in found] == ["satgan train digits"]
+
+
+def test_the_log_and_a_comparison_show_what_runs_have_cost(satgan: Satgan, tile_set: str, tmp_path: Path) -> None:
+    """In USD, of those whose price was known; without any price nothing is said of it."""
+    for name, price in (("free", "0"), ("paid", "36000")):
+        words = (*SMALL, "--tiles", tile_set, "--name", name, "--train.worker-price", price)
+        assert satgan("train", "demo", *words)[0] == 0
+        if name == "free":
+            assert "USD" not in satgan("log", "show", "free")[1]
+    entry = json.loads(satgan("log", "show", "paid", "--json")[1])
+    assert entry["dollars"] > 0
+    assert f"{entry['dollars']:,.2f} USD" in satgan("log", "show", "paid")[1]
+    assert f" {entry['dollars']:,.2f} " in satgan("log")[1].splitlines()[1]
+    told = satgan("compare", "free", "paid", "--page", "both.html")[1]
+    assert f"{entry['dollars']:.4g}" in next(line for line in told.splitlines() if line.startswith("USD"))
+    assert f"{entry['dollars']:.4g}" in (tmp_path / "both.html").read_text()
+    assert json.loads(satgan("compare", "free", "paid", "--json")[1])["took"]["USD"] == [None, entry["dollars"]]

@@ -1,29 +1,9 @@
 """Advice on balance (G04, S37): which network outruns the other, which rate to move, and by what factor."""
 
-import math
-from typing import NamedTuple
-
 from satgan.doctor.finding import Finding
 from satgan.doctor.records import Entry, RunRecord
-from satgan.doctor.windows import LONG_STEPS, lasting, medians
-from satgan.scaling import learning_rate
-
-AIM = 0.8
-"""Probability with which the discriminator should call fakes fake: it leads (S36), and there is something to learn."""
-
-LARGEST_FACTOR = 4.0
-
-
-class Advice(NamedTuple):
-    """A rate to move: its option, its factor, and what it then is."""
-
-    option: str
-    factor: float
-    rate: float
-
-    def text(self) -> str:
-        """`--recipe.discriminator-learning-rate 7.5e-05`"""
-        return f"--recipe.{self.option.replace('_', '-')} {self.rate:.3g}"
+from satgan.doctor.windows import LONG_STEPS, begun, lasting, medians
+from satgan.gan.balance import AIM, LARGEST_FACTOR, Move, choices, sureness
 
 
 def accuracy(entry: Entry) -> float | None:
@@ -32,37 +12,25 @@ def accuracy(entry: Entry) -> float | None:
     return None if None in missed else 1 - sum(share for share in missed if share is not None) / 2
 
 
-def sureness(entry: Entry) -> float | None:
-    """With which probability the discriminator calls this step's fakes fake (geometric mean): exp of less the loss. It
-    still tells networks apart where the accuracy of few tiles is 1 for all of them."""
+def sure_of_fakes(entry: Entry) -> float | None:
+    """With which probability the discriminator calls this step's fakes fake."""
     loss = entry.numbers.get("fake_loss_before")
-    return None if loss is None else math.exp(-loss)
+    return None if loss is None else sureness(loss)
 
 
-def advice(record: RunRecord, sure: float) -> Advice:
-    """What to move when the discriminator is so sure of fakes.
-
-    The factor is the root of how far the odds are from those of AIM, LARGEST_FACTOR at most. The stronger network is
-    slowed down; where its rate would come below half of the law's, the weaker one is sped up instead.
+def advice(record: RunRecord, sure: float) -> Move:
+    """What to move when the discriminator is so sure of fakes; see `choices`.
 
     Args:
         record: of the run.
-        sure: see `sureness`; from 0 to 1.
+        sure: from 0 to 1.
     """
-    odds = max(sure, 0.001) / max(1 - sure, 0.001)
-    factor = (odds / (AIM / (1 - AIM))) ** 0.5
-    stronger, weaker = ("discriminator", "generator") if factor > 1 else ("generator", "discriminator")
-    factor = min(LARGEST_FACTOR, max(factor, 1 / factor))
     train = record.config.train
-    rates = {name: getattr(record.config.recipe, f"{name}_learning_rate") for name in (stronger, weaker)}
-    law = learning_rate(f"{stronger}_learning_rate", train.lanes * train.lane_batch)
-    if rates[stronger] / factor < law / 2:
-        return Advice(f"{weaker}_learning_rate", factor, min(1.0, rates[weaker] * factor))
-    return Advice(f"{stronger}_learning_rate", 1 / factor, rates[stronger] / factor)
+    return choices(sure, record.rates, train.lanes * train.lane_batch, LARGEST_FACTOR)[0]
 
 
-def _move(record: RunRecord) -> Advice:
-    held = medians(record, sureness, LONG_STEPS)
+def _move(record: RunRecord) -> Move:
+    held = medians(record, sure_of_fakes, LONG_STEPS)
     return advice(record, held[-1][1] if held else AIM)
 
 
@@ -70,7 +38,7 @@ def _outran(record: RunRecord, rule: str, limit: str, who: str) -> Finding | Non
     """A finding where the verdict has been beyond a limit for long, with the rate to move and its factor."""
     move = _move(record)
     found = f"{who}: fakes are called fake with probability {{:.3g}}; move the rate by a factor of {move.factor:.2g}"
-    return lasting(record, rule, limit, sureness, found, move.text(), LONG_STEPS)
+    return lasting(record, rule, limit, sure_of_fakes, found, move.text(), LONG_STEPS)
 
 
 def discriminator_outruns(record: RunRecord) -> Finding | None:
@@ -84,10 +52,10 @@ def generator_outruns(record: RunRecord) -> Finding | None:
 
 
 def discriminator_is_pinned(record: RunRecord) -> Finding | None:
-    """S37: a discriminator that is always right."""
-    return _outran(record, "S37", "sure", "nothing is left to learn from")
+    """S37: a discriminator that is always right, after the run's first steps."""
+    return _outran(begun(record, LONG_STEPS), "S37", "sure", "nothing is left to learn from")
 
 
 def discriminator_is_subdued(record: RunRecord) -> Finding | None:
-    """S37: a discriminator that is always wrong."""
-    return _outran(record, "S37", "fooled", "the discriminator is subdued")
+    """S37: a discriminator that is always wrong, after the run's first steps."""
+    return _outran(begun(record, LONG_STEPS), "S37", "fooled", "the discriminator is subdued")

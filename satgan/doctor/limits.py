@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from satgan.doctor.finding import Finding
+from satgan.gan.balance import AHEAD, BEHIND
 
 
 class Limit(NamedTuple):
@@ -141,8 +142,10 @@ LIMITS: dict[tuple[str, str], Limit] = {
     ),
     ("S25", "share"): Limit("L2's share of a network's loss in the first 10 log steps", 0.5, 0.9, "recipe.md: half"),
     ("S27", "stride"): Limit(
-        "variance of fakes at the strides' period, less that of reals [share of all variance]", 0.1, None,
-        "narrow networks have 0.005 to 0.34 within 1,000 steps, hence only after 2,000; our choice",
+        "variance of fakes at the strides' period, less that of reals [share of all variance]", 0.04, None,
+        "30 runs of `demo` on three sets have 0.004 to 0.021 from step 2,000 on, `digits` 0.002 at most; before 1,000 "
+        "up to 0.34, hence only after 2,000; a checkerboard of ±8 of 255 levels over real tiles has 0.035 to 0.040, "
+        "fakes of 0.047 show one plainly; two batches of reals differ by 0.001",
     ),
     ("S31", "diverged"): Limit("attempts that ended with a number that is not finite", None, 1.0, "none is in order"),
     ("S31", "loss"): Limit(
@@ -161,10 +164,13 @@ LIMITS: dict[tuple[str, str], Limit] = {
         "distance of the discriminator's accuracy from 1/2, median over 500 steps", 0.03, None,
         "healthy runs are rarely there for so long; our choice", upwards=False,
     ),
-    ("S37", "sure"): Limit(SURE, None, 0.9995, "38 of 39 runs of the quality bench stay below"),
+    ("S37", "sure"): Limit(
+        SURE, None, 0.9995, "38 of 39 runs of the quality bench stay below; not of the first 500 steps",
+    ),
     ("S37", "fooled"): Limit(
         SURE, None, 0.1,
-        "healthy runs have 0.3 and more, beside a discriminator that does not learn 0.02 and less", upwards=False,
+        "healthy runs have 0.3 and more, beside a discriminator that does not learn 0.02 and less; not of the first "
+        "500 steps: a run on digits had 0.005 in them and got well", upwards=False,
     ),
     ("S37", "spread"): Limit(
         "distance of fakes from each other, over that of reals, after 500 steps", 0.2, 0.1,
@@ -178,8 +184,8 @@ LIMITS: dict[tuple[str, str], Limit] = {
     ("G03", "norm"): Limit("smallest of a network's layer gradients over the largest",
         1e-3, 1e-5, "healthy runs have 0.08 and more", upwards=False),
     ("G03", "zeros"): Limit("share of a layer's gradient that is exactly 0", 0.5, 0.9, "healthy runs have 0.001"),
-    ("G04", "ahead"): Limit(SURE, 0.98, None, "33 of 39 runs of the quality bench stay below"),
-    ("G04", "behind"): Limit(SURE, 0.25, None, "healthy runs have 0.3 and more", upwards=False),
+    ("G04", "ahead"): Limit(SURE, AHEAD, None, "33 of 39 runs of the quality bench stay below"),
+    ("G04", "behind"): Limit(SURE, BEHIND, None, "healthy runs have 0.3 and more", upwards=False),
     ("G06", "missing"): Limit("scores without reference, or checkpoints that could not be judged", 3.0, None, OWN),
     ("S29", "lowest"): Limit(
         "darkest value as the networks see it", -0.1, None, "0 where [0, 1] was not brought to [-1, 1]; 0.1 of room",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from satgan.config import Config
+from satgan.gan.balance import Rates
 from satgan.gan.describe import step_flops
 
 FLOPS_PER_CORE = {"bfloat16": 0.22e12, "float32": 0.11e12}
@@ -72,6 +73,13 @@ class Entry(NamedTuple):
     timing: Mapping[str, float]
 
 
+def rates_of(config: Config, entry: Entry | None) -> Rates:
+    """Learning rates of a log step, or the config's."""
+    numbers = entry.numbers if entry else {}
+    rates = Rates(config.recipe.generator_learning_rate, config.recipe.discriminator_learning_rate)
+    return Rates(*(numbers.get(f"learning_rate.{name}", rate) for name, rate in rates._asdict().items()))
+
+
 class Twin(NamedTuple):
     """Another run of the same config, seed, tiles and versions whose numbers differ, and the first step at which."""
 
@@ -97,3 +105,10 @@ class RunRecord(NamedTuple):
     checkpoints: int | None = None
     logged: bool | None = None
     twin: Twin | None = None
+
+    @property
+    def rates(self) -> Rates:
+        """Learning rates as they are now: the config's, or what recipe.auto_balance has made of them; a fork may begin
+        with those that its parent's moves left."""
+        moved = {event["network"]: event["rate"] for event in self.events if event["event"] == "balance"}
+        return rates_of(self.config, self.entries[-1] if self.entries else None)._replace(**moved)

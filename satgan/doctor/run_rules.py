@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from statistics import median
+from statistics import median_low
 
 from satgan.doctor.finding import Finding
 from satgan.doctor.limits import graded
@@ -173,7 +173,7 @@ def _steady_rise(held: list[float]) -> float:
     """How much more the last is than the first, if it rose in the first half as well as in the second: what a
     checkpoint or the judge takes once is no leak."""
     third = len(held) // 3
-    first, middle, last = (median(part) for part in (held[:third], held[third : 2 * third], held[2 * third :]))
+    first, middle, last = (median_low(part) for part in (held[:third], held[third : 2 * third], held[2 * third :]))
     steady = min(middle - first, last - middle) > 0.25 * (last - first)
     return (last - first) * 1.5 if steady else 0.0
 

@@ -19,6 +19,7 @@ from satgan.doctor.windows import (
     FEWEST_ENTRIES,
     LONG_STEPS,
     SHORT_STEPS,
+    begun,
     difference,
     lasting,
     number,
@@ -82,9 +83,8 @@ def _regularizer_share(entry: Entry, network: str, losses: tuple[str, ...]) -> f
 def checkerboard(record: RunRecord) -> Finding | None:
     """S27: fakes that repeat with the strides' period more than real tiles do, once they have learned for a while."""
     more = record.config.gan.smoothing_layers + 1
-    settled = record._replace(entries=[entry for entry in record.entries if entry.step > SETTLED_STEPS])
     return lasting(
-        settled, "S27", "stride", difference("stride_energy.fakes", "stride_energy.reals"),
+        begun(record, SETTLED_STEPS), "S27", "stride", difference("stride_energy.fakes", "stride_energy.reals"),
         "{:.0%} more of the fakes' variance than of the reals' repeats with the strides' period",
         f"--gan.smoothing-layers {more}", LONG_STEPS,
     )  # fmt: skip
@@ -92,10 +92,10 @@ def checkerboard(record: RunRecord) -> Finding | None:
 
 def losses_diverge(record: RunRecord) -> Finding | None:
     """S31: a number that is not finite, or losses that grow far beyond those of a coin's toss."""
-    recipe = record.config.recipe
+    rates = record.rates
     lower = (
-        f"--recipe.generator-learning-rate {recipe.generator_learning_rate / 5:g} "
-        f"--recipe.discriminator-learning-rate {recipe.discriminator_learning_rate / 5:g}"
+        f"--recipe.generator-learning-rate {rates.generator / 5:g} "
+        f"--recipe.discriminator-learning-rate {rates.discriminator / 5:g}"
     )
     attempts = [event for event in record.events if event["event"] == "diverged"]
     if attempts:
@@ -111,16 +111,15 @@ def losses_diverge(record: RunRecord) -> Finding | None:
 
 def steps_are_large(record: RunRecord) -> Finding | None:
     """S31: steps that change the weights by a large part of themselves, once the first ones are taken."""
-    begun = record._replace(entries=[entry for entry in record.entries if entry.step > SHORT_STEPS])
     return _worst(
         [
             lasting(
-                begun,
+                begun(record, SHORT_STEPS),
                 "S31",
                 "moves",
                 ratio(f"update_norm.{network}", f"weight_norm.{network}"),
                 f"each step changes the {network}'s weights by {{:.1%}}",
-                f"--recipe.{network}-learning-rate {getattr(record.config.recipe, f'{network}_learning_rate') / 5:g}",
+                f"--recipe.{network}-learning-rate {getattr(record.rates, network) / 5:g}",
             )
             for network in NETWORKS
         ]
@@ -129,7 +128,7 @@ def steps_are_large(record: RunRecord) -> Finding | None:
 
 def discriminator_stands_still(record: RunRecord) -> Finding | None:
     """S36: a discriminator whose weights hardly move."""
-    faster = 10 * record.config.recipe.discriminator_learning_rate
+    faster = 10 * record.rates.discriminator
     return lasting(
         record, "S36", "moves", ratio("update_norm.discriminator", "weight_norm.discriminator"),
         "a step changes the discriminator's weights by {:.1g} of themselves: it does not learn",
@@ -139,7 +138,7 @@ def discriminator_stands_still(record: RunRecord) -> Finding | None:
 
 def discriminator_is_at_chance(record: RunRecord) -> Finding | None:
     """S36: a discriminator that tells nothing for long."""
-    faster = 2 * record.config.recipe.discriminator_learning_rate
+    faster = 2 * record.rates.discriminator
 
     def from_chance(entry: Entry) -> float | None:
         told = accuracy(entry)
@@ -154,10 +153,9 @@ def discriminator_is_at_chance(record: RunRecord) -> Finding | None:
 
 def fakes_collapse(record: RunRecord) -> Finding | None:
     """S37: fakes that are all alike, where the reals of a batch are not."""
-    slower = record.config.recipe.generator_learning_rate / 2
-    begun = record._replace(entries=[entry for entry in record.entries if entry.step > LONG_STEPS])
+    slower = record.rates.generator / 2
     return lasting(
-        begun, "S37", "spread", ratio("spread.fakes", "spread.reals"),
+        begun(record, LONG_STEPS), "S37", "spread", ratio("spread.fakes", "spread.reals"),
         "collapse: fakes differ by {:.2g} of what real tiles differ by",
         f"--recipe.generator-learning-rate {slower:g}",
     )  # fmt: skip

@@ -59,6 +59,11 @@ def lasting(
     return now._replace(since_step=since)
 
 
+def begun(record: RunRecord, steps: int) -> RunRecord:
+    """The run without its first steps, in which much happens that passes."""
+    return record._replace(entries=[entry for entry in record.entries if entry.step > steps])
+
+
 def number(name: str) -> Figure:
     """The figure of a number of the journal."""
     return lambda entry: entry.numbers.get(name)

@@ -32,6 +32,7 @@ class Comparison(NamedTuple):
         names: of the runs.
         settings: options, tile set, versions and machine that are not the same in all, by name.
         losses: by loss and step, at steps that all have logged.
+        took: hours, and USD where prices were known.
         scores: by step, the judge's overall scores; None where a run was not judged.
         differ_from: the first step at which a run's numbers differ from the first one's, None where none does; the
             first one's is None.
@@ -41,6 +42,7 @@ class Comparison(NamedTuple):
     names: list[str]
     settings: dict[str, list[Any]]
     losses: dict[str, dict[int, list[float]]]
+    took: dict[str, list[float | None]]
     scores: dict[int, list[float | None]]
     differ_from: list[int | None]
     drawn: list[Drawn | None]
@@ -71,6 +73,7 @@ def compare_runs(urls: Sequence[str], seed: int) -> Comparison:
         names=[one.name for one in told],
         settings={name: row for name in names if not _equal(row := [one.get(name) for one in facts])},
         losses=_losses(told),
+        took=_took(told),
         scores=_scores(told),
         differ_from=[None, *(first_difference(told[0].entries, other.entries) for other in told[1:])],
         drawn=[_drawn(url, seed) for url in urls],
@@ -104,6 +107,12 @@ def _losses(told: Sequence[Told]) -> dict[str, dict[int, list[float]]]:
     common = sorted(set.intersection(*(set(one) for one in numbers)))
     shown = sorted({common[round(place)] for place in np.linspace(0, len(common) - 1, SHOWN_STEPS)}) if common else []
     return {loss: {step: [one[step][loss] for one in numbers] for step in shown} for loss in LOSSES}
+
+
+def _took(told: Sequence[Told]) -> dict[str, list[float | None]]:
+    hours: dict[str, list[float | None]] = {"hours": [one.seconds / 3600 for one in told]}
+    dollars = [one.dollars for one in told]
+    return hours if dollars == [None] * len(told) else hours | {"USD": dollars}
 
 
 def _scores(told: Sequence[Told]) -> dict[int, list[float | None]]:

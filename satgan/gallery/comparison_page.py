@@ -31,6 +31,7 @@ def comparison_page(comparison: Comparison) -> str:
         f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in differences(comparison))}</ul>"
         f"<div class=runs>{''.join(_figures(comparison))}</div>"
         f"<h2>Set differently</h2>{_table(names, _rows(comparison.settings), 'option')}"
+        f"<h2>What it took</h2>{_table(names, _rows(comparison.took), '')}"
         f"<h2>Scores</h2>{_table(names, steps, 'step')}<h2>Losses before the updates</h2>{losses}</html>\n"
     )
 

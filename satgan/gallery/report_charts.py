@@ -27,6 +27,12 @@ def charts_of(record: Record) -> Iterator[str]:
         for network in ("generator", "discriminator")
     ]
     yield line_chart("The regularizer's share of a network's loss (S25)", "step", shares, logarithmic=True)
+    rates = [
+        Line(network, *record.series("numbers", f"learning_rate.{network}"))
+        for network in ("generator", "discriminator")
+    ]
+    if rates[0].x:  # recipe.auto_balance is on
+        yield line_chart("Learning rates, as they moved (G04)", "step", rates, logarithmic=True)
     yield line_chart("Speed, tiles per second", "step", [Line("tiles/s", *record.series("timing", "tiles_per_second"))])
     yield line_chart(
         "Share of the time that was spent waiting for tiles", "step",

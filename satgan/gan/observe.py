@@ -7,6 +7,7 @@ gradient_norm.generator.LAYER          of the loss's gradient, without the regul
 gradient_zero_share.generator.LAYER    share of its numbers that are exactly 0
 weight_norm.generator                  before the step
 update_norm.generator                  of what the whole step changed
+learning_rate.generator                of the step; only with recipe.auto_balance, which moves it
 norm_drift.generator                   mean distance of the batch's means from the running ones, in running deviations;
                                        not with virtual batch norm
 saturated_share.fakes, .reals          share of values beyond ±0.99

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from satgan.config import Config
-from satgan.gan.balance import FIRST_VERDICT, Verdict
+from satgan.gan.balance import FIRST_VERDICT, Balance, Moved, Rates, Verdict, rebalanced
 from satgan.gan.lane import EVALUATED, Lane, split_message
 from satgan.gan.networks import Discriminator, Generator, initialise, share_reference
 from satgan.gan.noise import noise
@@ -75,6 +75,12 @@ class Player:
         self.adams[adam].step()
         return figures.clone()  # the message itself is written anew by the next update
 
+    def set_learning_rate(self, rate: float) -> None:
+        """Of all its Adams, from the next update on."""
+        for adam in self.adams.values():
+            for group in adam.param_groups:
+                group["lr"] = rate
+
     @torch.no_grad()
     def move_running(self, total: Tensor) -> None:
         """Moves the running statistics toward those in a message that `update` has averaged (S23)."""
@@ -113,6 +119,7 @@ class Pair:
         )  # fmt: skip
         self.average = self.generator.weights.clone()
         self.verdict = FIRST_VERDICT
+        self.balance = Balance(self._config_rates) if recipe.auto_balance else None
         self.lanes = [self._lane(number) for number in my_lanes]
 
     def set_reference(self, tiles: Tensor) -> None:
@@ -163,7 +170,8 @@ class Pair:
             assert player.observation is not None
             found |= player.observation.figures(name)
             player.observation = None
-        return found
+        rates = self.balance.rates._asdict() if self.balance else {}
+        return found | {f"learning_rate.{name}": rate for name, rate in rates.items()}
 
     def evaluate(self) -> dict[str, float]:
         """Losses after the updates, by name (S15), with the regularizers and their shares as they stand (S25), and
@@ -214,6 +222,29 @@ class Pair:
         """Remembers how the discriminator did in this step, from counts per lane, for the choice of the next path."""
         batch = self.config.train.lane_batch
         self.verdict = Verdict(figures["reals_called_fake"] / batch, figures["fakes_called_real"] / batch)
+
+    def set_balance(self, balance: Balance) -> None:
+        """Where the moving rates stand (G04)."""
+        self.balance = balance
+        self.generator.set_learning_rate(balance.rates.generator)
+        self.discriminator.set_learning_rate(balance.rates.discriminator)
+
+    def rebalance(self, fake_loss: float) -> Moved | None:
+        """Takes a step's loss on fakes into account where `recipe.auto_balance` says so; the move that follows, if
+        one does, holds from the next step on."""
+        if self.balance is None:
+            return None
+        train = self.config.train
+        self.balance, moved = rebalanced(
+            self.balance, fake_loss, self.config.recipe.auto_balance, self._config_rates, train.lanes * train.lane_batch
+        )
+        if moved:
+            self.set_balance(self.balance)
+        return moved
+
+    @property
+    def _config_rates(self) -> Rates:
+        return Rates(self.config.recipe.generator_learning_rate, self.config.recipe.discriminator_learning_rate)
 
     def _new(self, kind: type[Generator] | type[Discriminator], number: int) -> Generator | Discriminator:
         network = kind(self.config.gan).to(self.device)

@@ -5,7 +5,8 @@ checkpoints/step-00000500/
     discriminator.safetensors   the same of the discriminator
     optimizers.safetensors      {adam}.{exp_avg|exp_avg_sq}.{weight}, {adam}.step
     history/lane-000.safetensors
-    state.json                  step, verdict, origin (origin.py), config, versions, sha256 of every file above
+    state.json                  step, verdict, balance (of recipe.auto_balance), origin (origin.py), config, versions,
+                                sha256 of every file above
     COMPLETE                    sha256 of state.json; written last
 """
 
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from satgan.config import Config, load_config
 from satgan.errors import CheckpointError, ConfigError, CorruptData, StoreMissing
-from satgan.gan.balance import Verdict
+from satgan.gan.balance import Balance, Rates, Verdict
 from satgan.gan.networks import Discriminator, Generator
 from satgan.gan.normalization import running_statistics
 from satgan.gan.pair import Pair, Player
@@ -161,7 +162,7 @@ class Checkpoint:
 
 @torch.no_grad()
 def restore(pair: Pair, checkpoint: Checkpoint) -> None:
-    """Puts a checkpoint's weights, Adams, statistics, histories and verdict into the pair.
+    """Puts a checkpoint's weights, Adams, statistics, histories, verdict and moved rates into the pair.
 
     Raises:
         CheckpointError: it was written under other settings.
@@ -182,6 +183,8 @@ def restore(pair: Pair, checkpoint: Checkpoint) -> None:
         kept = checkpoint.tensors(history_name(lane.number))["tiles"]
         lane.history.tiles[: len(kept)].copy_(kept)
     pair.verdict = Verdict(*checkpoint.state["verdict"])
+    if pair.balance and (told := checkpoint.state.get("balance")):
+        pair.set_balance(Balance(**told | {"rates": Rates(**told["rates"])}))
 
 
 def history_name(lane: int) -> str:

@@ -8,7 +8,7 @@ from satgan.doctor.records import ConfigRecord, Entry, Machine, RunRecord, Twin
 from satgan.errors import SatganError
 from satgan.tiles.store import Store, open_store
 from satgan.train.device import this_machine
-from satgan.train.journal import JOURNAL_NAME, entries_in, seconds_in
+from satgan.train.journal import JOURNAL_NAME, dollars_of, entries_in, seconds_in
 from satgan.train.observations import read_log
 from satgan.train.observations import runs as logged_runs
 from satgan.train.origin import Origin
@@ -27,6 +27,7 @@ class Told(NamedTuple):
     entries   its log steps
     events    what its journal notes beside them
     seconds   of all attempts
+    dollars   that they have cost [USD]; None where no price was known
     """
 
     name: str
@@ -36,6 +37,7 @@ class Told(NamedTuple):
     entries: list[Entry]
     events: list[dict[str, Any]]
     seconds: float
+    dollars: float | None
 
 
 def told_by(run: Store) -> Told:
@@ -55,7 +57,7 @@ def told_by(run: Store) -> Told:
         elif "event" in line:
             events.append(line)
     name = run.url.rstrip("/").rsplit("/", 1)[-1]
-    return Told(name, config, origin, versions, entries, events, seconds_in(lines))
+    return Told(name, config, origin, versions, entries, events, seconds_in(lines), dollars_of(lines) or None)
 
 
 def examine_run(url: str) -> tuple[ConfigRecord, RunRecord]:

@@ -72,6 +72,8 @@ def fork(
     try:
         write_config(folder, config, origin)
         state = before.state | origin._asdict() | {"config": config.model_dump(mode="json"), "versions": versions()}
+        if _rates(config) != _rates(before.config()):
+            state["balance"] = None  # the rates given now are where recipe.auto_balance begins
         write_files(folder.store, f"{FOLDER}/{name_of(before.step)}", state, _files(before, config))
         say(f"forked {config.train.name} from {before.store.url}")
     finally:
@@ -128,6 +130,10 @@ def _check_carries_over(before: Checkpoint, config: Config) -> None:
             "give these as before (past fakes go along with their lanes and capacity, or not at all: "
             "--recipe.history-share 0), or begin anew under another --name, without --fork",
         )
+
+
+def _rates(config: Config) -> tuple[float, float]:
+    return config.recipe.generator_learning_rate, config.recipe.discriminator_learning_rate
 
 
 def _shapes(config: GanConfig) -> dict[str, tuple[int, ...]]:

@@ -15,6 +15,7 @@
 {"step": 400, "event": "judged", "score": 3.1, "scores": {"spectrum": {"value": …, "floor": …, "ratio": …}, …}}
 {"step": 400, "event": "unjudged", "why": …}    the judge failed; it is tried again at the next checkpoint
 {"step": 400, "event": "alarm", "kind": "worse", "since_step": 300, …}         satgan/judge/alarms.py
+{"step": 400, "event": "balance", "network": "generator", "rate_before": …, "rate": …, "why": …}     recipe.auto_balance
 {"step": 500, "event": "finding", "rule": "S36", "level": "error", "figure": …, "since_step": 340, …}  of the doctor
 {"step": 900, "event": "finding_over", "rule": "S36"}                          it holds no more
 
@@ -44,6 +45,7 @@ from satgan.train.troubles import Troubles
 JOURNAL_NAME = "journal.jsonl"
 EVENTS_FOLDER = "tensorboard"
 JUDGED = "judged"
+MOVED = "balance"
 NOT_WRITTEN = "the journal was not written"
 
 

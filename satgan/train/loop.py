@@ -4,7 +4,6 @@ from contextlib import ExitStack
 from itertools import islice
 
 from satgan.config import Config
-from satgan.gan.lane import Lane
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.tiles.stream import Batch, TileStream
@@ -18,7 +17,7 @@ from satgan.train.device import LaneRunner, decide, free_memory, training_device
 from satgan.train.divergence import NotFinite, Rollback, roll_back, wrong_numbers, wrong_tensors
 from satgan.train.feed import Feed
 from satgan.train.film import Film, grid_name
-from satgan.train.journal import JUDGED, Journal
+from satgan.train.journal import JUDGED, MOVED, Journal
 from satgan.train.keeper import Keeper
 from satgan.train.origin import Origin, origin_of
 from satgan.train.outcome import Outcome, best_place, finished_outcome, is_finished
@@ -177,7 +176,7 @@ class _Run:
         """One step, with what is due after it."""
         step = batch.step
         is_logged = (step + 1) % self.train.log_steps == 0
-        self.pair.each(lambda lane: self._begin(lane, batch))
+        self.pair.each(lambda lane: lane.begin(*self.feed.inputs(batch, self.pair.lanes.index(lane))))
         if journal and step == self.start_step == 0:
             journal.event(0, "inputs", **self.film.show_inputs(self.pair.lanes[0].reals))
         if is_logged:
@@ -196,9 +195,17 @@ class _Run:
             if journal:
                 journal.numbers(step + 1, numbers, timing)
             self._tell(step + 1, numbers | timing)
+        self._rebalance(step + 1, numbers, journal)
         if (step + 1) % min(self.train.log_steps, 10) == 0:
             self._show(step + 1, numbers, clock)
         return numbers
+
+    def _rebalance(self, step: int, numbers: dict[str, float], journal: Journal | None) -> None:
+        """A learning rate moves where that is due (G04): on all workers, from the same sums."""
+        moved = self.pair.rebalance(numbers["fake_loss_before"])
+        if moved and journal:
+            journal.event(step, MOVED, **moved._asdict(), why=moved.why())
+            self.watch.say(f"balance: step {step}, {moved.text()}")
 
     def _examine(self, step: int, journal: Journal | None) -> None:
         """Worker 0 asks the doctor, and tells what is new."""
@@ -252,9 +259,6 @@ class _Run:
         score = {} if self.score is None else {"score": self.score}
         share = {"path_a_share": self.path_a_steps / (step - self.start_step)}
         self.watch.numbers(step, figures | share | score)
-
-    def _begin(self, lane: Lane, batch: Batch) -> None:
-        lane.begin(*self.feed.inputs(batch, self.pair.lanes.index(lane)))
 
     def _note_start(self, journal: Journal | None) -> None:
         if not journal:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from satgan.doctor.records import RunRecord, rates_of
 from satgan.errors import Diverged, InputError, SatganError, Stopped
 from satgan.tiles.store import Store
 from satgan.train.examined import Told, told_by
+from satgan.train.journal import MOVED
 from satgan.train.observations import Entry, append, runs
 from satgan.train.run_folder import CONFIG_NAME
 
@@ -23,13 +25,14 @@ def observe_run(store: Store, name: str, error: BaseException | None = None) -> 
         error: what ended it; None where it came to its end.
 
     Raises:
-        InputError: there is no such run, or it has not begun.
+        InputError: there is no such run, or it was broken off before its first log step.
         SatganError: it cannot be read, or the store does not take the entry.
     """
     told = told_by(store.child(name))
-    if not told.entries and error is None:
+    how = outcome(told, error)
+    if not told.entries and how == BROKEN_OFF:
         raise InputError(f"{name} has no log step yet: there is nothing to observe", "let it train for a while")
-    return append(store, lambda known: entry_of(told, runs(known), outcome(told, error)))
+    return append(store, lambda known: entry_of(told, runs(known), how))
 
 
 def outcome(told: Told, error: BaseException | None) -> str:
@@ -41,9 +44,10 @@ def outcome(told: Told, error: BaseException | None) -> str:
     if error is not None:
         return f"failed: {error.found if isinstance(error, SatganError) else type(error).__name__}"
     last = next((event["event"] for event in reversed(told.events) if event["event"] in OUTCOMES), "")
-    return OUTCOMES.get(last, "broken off")
+    return OUTCOMES.get(last, BROKEN_OFF)
 
 
+BROKEN_OFF = "broken off"
 OUTCOMES = {"end": "finished", "stop": "stopped", "diverged": "diverged", "failed": "failed"}
 
 
@@ -61,7 +65,7 @@ def entry_of(told: Told, earlier: Sequence[Entry], how: str) -> Entry:
         "kind": "run",
         "run": told.name,
         "outcome": how,
-        "step": told.entries[-1].step if told.entries else 0,
+        "step": _step(told),
         "steps": told.config.train.steps,
         "parent": parent["run"] if parent else None,
         "changes": changes(parent["facts"], facts) if parent else {},
@@ -70,7 +74,10 @@ def entry_of(told: Told, earlier: Sequence[Entry], how: str) -> Entry:
         "losses": _losses(told),
         "scores": _scores(told),
         "path_a_share": _mean([entry.numbers["path_a"] for entry in told.entries]),
+        "rates": _rates(told),
+        "moves": sum(event["event"] == MOVED for event in told.events),
         "seconds": told.seconds,
+        "dollars": told.dollars,
         "resumed": sum(event["event"] == "resume" for event in told.events),
         "restarted": sum(event["event"] == "restart" for event in told.events),
         "findings": _findings(told),
@@ -102,6 +109,19 @@ def _parent(told: Told, earlier: Sequence[Entry]) -> Entry | None:
         name = str(told.origin.forked_from["run"]).rstrip("/").rsplit("/", 1)[-1]
         others = [entry for entry in others if entry["run"] == name] or others
     return others[0] if others else None
+
+
+def _step(told: Told) -> int:
+    """How many steps were taken; a run may end before its first log step."""
+    taken = [event["step"] for event in told.events if event["event"] in ("checkpoint", "stop", "end")]
+    return max([*taken, *(entry.step for entry in told.entries)], default=0)
+
+
+def _rates(told: Told) -> dict[str, list[float]]:
+    """[first, last] learning rates by network."""
+    first = rates_of(told.config, told.entries[0] if told.entries else None)
+    last = RunRecord(told.config, told.entries, told.events).rates
+    return {name: [getattr(first, name), getattr(last, name)] for name in first._fields}
 
 
 def _losses(told: Told) -> dict[str, list[float]]:

@@ -78,6 +78,7 @@ def take_snapshot(pair: Pair, step: int, origin: Origin) -> Snapshot | None:
         "format_version": FORMAT_VERSION,
         "step": step,
         "verdict": list(pair.verdict),
+        "balance": pair.balance and {**pair.balance._asdict(), "rates": pair.balance.rates._asdict()},
         **origin._asdict(),
         "config": pair.config.model_dump(mode="json"),
         "versions": versions(),

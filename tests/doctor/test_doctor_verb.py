@@ -92,6 +92,10 @@ def test_all_rules_are_listed_with_what_they_look_at(doctor: Doctor) -> None:
     assert len(listed) == 45
     assert all((rule["when"] == "by construction") == bool(rule["test"]) for rule in listed)
     assert doctor("rules")[1].count("\n") == 45
+    assert sum(len(rule["limits"]) for rule in listed) == len(LIMITS)
+    told = doctor("rules", "--limits")[1]
+    assert told.count("\n") == 45 + len(LIMITS)
+    assert all(limit.about in told and limit.source in told for limit in LIMITS.values())
 
 
 def test_every_rule_has_its_page(doctor: Doctor) -> None:

@@ -49,13 +49,17 @@ BROKEN: dict[str, tuple[str, str, RunRecord]] = {
     "leak": ("S14", "warning", run_record(timing=lambda step: {"resident_megabytes": 500 + step * 0.3})),
     "gpu-leak": ("S14", "error", run_record(timing=lambda step: {"gpu_megabytes": 500 + step * 3.0})),
     "drift": ("S23", "error", since({"norm_drift.generator": 2.0})),
+    "drift-of-the-other": ("S23", "error", since({"norm_drift.discriminator": 2.0})),
     "regularizer": ("S25", "error", run_record(numbers=lambda step: {"discriminator_regularizer_after": 200.0})),
+    "regularizer-of-g": ("S25", "error", run_record(numbers=lambda step: {"generator_regularizer_after": 200.0})),
     "checkerboard": ("S27", "warning", run_record(numbers=lambda step: {"stride_energy.fakes": 0.3})),
     "threads": ("S28", "error", run_record(groups={"train": {"threads_per_lane": 8}})),
     "upper-half": ("S29", "warning", run_record(events=inputs(0.0, 1.0, True))),
     "not-finite": ("S31", "error", run_record(events=({"step": 1010, "event": "diverged", "found": "x = nan"},))),
     "loss": ("S31", "error", since({"real_loss_before": 60.0})),
     "large-steps": ("S31", "error", since({"update_norm.generator": 4.0})),
+    "large-steps-of-the-other": ("S31", "error", since({"update_norm.discriminator": 4.0})),
+    "generator-loss": ("S31", "error", since({"generator_loss_before": 60.0})),
     "still": ("S36", "error", since({"update_norm.discriminator": 1e-7})),
     "chance": ("S36", "warning", since({"reals_called_fake": 0.5, "fakes_called_real": 0.5})),
     "pinned": ("S37", "error", since({"fake_loss_before": 1e-4})),
@@ -64,6 +68,8 @@ BROKEN: dict[str, tuple[str, str, RunRecord]] = {
     "one-path": ("S39", "warning", run_record(numbers=lambda step: {"path_a": 0.0})),
     "saturated": ("G02", "error", since({"saturated_share.fakes": 0.7})),
     "fading": ("G03", "warning", since({"gradient_norm.generator.projection": 1e-5})),
+    "fading-of-the-other": ("G03", "warning", since({"gradient_norm.discriminator.projection": 1e-5})),
+    "sparse-of-the-other": ("G03", "warning", since({"gradient_zero_share.generator.convolutions.1": 0.7})),
     "sparse": ("G03", "warning", since({"gradient_zero_share.discriminator.convolutions.1": 0.7})),
     "outrun": ("G04", "warning", since({"fake_loss_before": 0.01})),
     "outrunning": ("G04", "warning", since({"fake_loss_before": 1.6})),
@@ -100,11 +106,38 @@ def test_since_when_is_told(name: str) -> None:
     assert LATE < finding.since_step <= LATE + 260
 
 
+@pytest.mark.parametrize(("fakes", "found"), [(0.03, []), (0.06, ["S27"])])
+def test_a_checkerboard_that_can_be_seen_is_told_from_what_runs_have_anyway(fakes: float, found: list[str]) -> None:
+    """S27: of reals that have 0.001, as measured. Not before step 2,000: until then every run has one."""
+    energy = {"stride_energy.fakes": fakes, "stride_energy.reals": 0.001}
+    assert codes(examine([run_record(4000, numbers=lambda step: energy)])) == found
+    assert examine([run_record(2000, numbers=lambda step: energy)]) == []
+
+
 def test_one_odd_batch_is_no_finding() -> None:
     def odd(step: int) -> dict[str, float]:
         return {"real_loss_before": 90.0, "spread.fakes": 0.0, "fake_loss_before": 9.0} if step % 100 == 0 else {}
 
     assert examine([run_record(numbers=odd)]) == []
+
+
+def test_memory_that_was_taken_once_is_no_leak() -> None:
+    """S14: at a checkpoint, say; however late, and however much."""
+    for taken in range(2400, 3001, 60):
+
+        def held(step: int, taken: int = taken) -> dict[str, float]:
+            return {"resident_megabytes": 500.0 + 300.0 * (step > taken), "gpu_megabytes": 900.0 - step / 10}
+
+        assert examine([run_record(timing=held)]) == [], taken
+
+
+@pytest.mark.parametrize("loss", [9.0, 1e-4])
+def test_how_a_run_begins_is_no_error_of_balance(loss: float) -> None:
+    """S37: runs on digits have had a subdued discriminator in their first 500 steps, and got well. G04 warns of it."""
+    begins = run_record(960, numbers=lambda step: {"fake_loss_before": loss})
+    assert [(one.rule, one.level) for one in examine([begins])] == [("G04", "warning")]
+    goes_on = run_record(1000, numbers=lambda step: {"fake_loss_before": loss})
+    assert [one.rule for one in at_least(examine([goes_on]), "error")] == ["S37"]
 
 
 def test_what_is_over_is_no_finding() -> None:

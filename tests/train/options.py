@@ -13,8 +13,12 @@ OPTIONS: list[dict[str, dict[str, Any]]] = [
             "differentiable_augmentation": "color,translation,cutout",
         }
     },
+    {"recipe": {"auto_balance": 3, "discriminator_learning_rate": 0.1}},
 ]  # fmt: skip
 """Every option that touches the numbers stands in one of them."""
+
+BALANCED = OPTIONS[-1]
+"""Its rates move after steps 6, 9 and 12."""
 
 TOGETHER: dict[str, dict[str, Any]] = {
     "gan": OPTIONS[3]["gan"] | {"smoothing_layers": 1},

@@ -10,7 +10,7 @@ from satgan.presets import PRESETS
 from satgan.randomness import Purpose, generator
 from satgan.tiles.shards import pack
 from tests.train.conftest import MakeConfig, journal_numbers, made_tiles, weights_of
-from tests.train.options import OPTIONS
+from tests.train.options import BALANCED, OPTIONS
 from tests.train.processes import Fate, run_processes, ticks_of
 
 KILLED = -9
@@ -55,6 +55,7 @@ FEW: list[tuple[dict[str, Any], str, int]] = [
     (OPTIONS[0] | JUDGED, "memory", 4),
     (OPTIONS[3], "disk", 1),
     (OPTIONS[1], "none", 4),
+    (BALANCED, "memory", 4),
 ]
 
 

@@ -186,3 +186,35 @@ def test_notes_stand_with_their_run(tmp_path: Path) -> None:
     assert [(entry["run"], [one["text"] for one in entry["notes"]]) for entry in runs(read_log(store))] == [
         ("other", []), ("demo", ["roads"]),
     ]  # fmt: skip
+
+
+def test_a_run_without_a_log_step_leaves_its_entry_and_no_complaint(make_config: MakeConfig) -> None:
+    said: list[str] = []
+    config = make_config(train={"steps": 6, "log_steps": 20})
+    with hold(config, lambda text: None) as lease:
+        config, _ = prepare(config, lambda text: None)
+        start(config, lease, lambda progress: None, said.append)
+    (entry,) = log_of(config)
+    assert (entry["outcome"], entry["step"], entry["losses"], entry["path_a_share"]) == ("finished", 6, {}, None)
+    assert not any("observation log" in line for line in said)
+
+
+def test_a_run_that_never_began_is_refused(make_config: MakeConfig) -> None:
+    config = make_config(train={"steps": 6, "log_steps": 20})
+    run(config)
+    (Path(config.train.store) / "run" / "journal.jsonl").unlink()
+    with pytest.raises(InputError, match="no log step yet"):
+        observe_run(open_store(config.train.store), "run")
+
+
+def test_what_a_run_has_cost_is_in_its_entry(make_config: MakeConfig) -> None:
+    """Of all attempts; nothing where no price is known."""
+    trained(make_config(train={"name": "free"}))
+    prices = {"worker_price": 3600.0, "name": "paid"}
+    trained(make_config(train=prices | {"steps": 5}))
+    half = log_of(make_config())[0]["dollars"]
+    trained(make_config(train=prices))
+    paid, free = log_of(make_config())
+    assert (paid["run"], free["dollars"]) == ("paid", None)
+    assert paid["dollars"] > half > 0
+    assert paid["dollars"] >= paid["seconds"] * 0.5

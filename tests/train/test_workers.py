@@ -8,7 +8,7 @@ import torch
 
 from satgan.config import Config
 from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
-from tests.train.options import OPTIONS, TOGETHER
+from tests.train.options import BALANCED, OPTIONS, TOGETHER
 from tests.train.processes import Fate, run_processes
 
 pytestmark = pytest.mark.skipif(
@@ -23,7 +23,7 @@ def ended(config: Config) -> tuple[dict[str, bytes], list[tuple[int, dict[str, f
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [*OPTIONS[:2], TOGETHER])
+@pytest.mark.parametrize("options", [*OPTIONS[:2], BALANCED, TOGETHER])
 def test_any_number_of_workers_ends_with_the_same_bits(make_config: MakeConfig, options: dict[str, Any]) -> None:
     """20 steps of 4 lanes by 1, 2 and 3 workers, and by 1 that resumes what 3 left that resumed what 2 left."""
     groups = {group: options[group] for group in options if group != "train"}
