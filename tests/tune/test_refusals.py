@@ -16,7 +16,7 @@ from tune.plan import record
     [
         (("--judge.tiles", "0"), "a sweep ranks trials by the judge's score"),
         (("--workers", "2"), "--workers-per-trial"),
-        (("--budget", "20"), "not for all together"),
+        (("--budget", "20"), "but no price"),
         (("--seeds", "1,x"), "list of seeds"),
         (("--trials", "3"), "grid has all its settings"),
         (("--search", "pbt", "--workers-per-trial", "2"), "skips every exploit"),
