@@ -103,7 +103,9 @@ def plan_from(given: Namespace) -> "Plan":
     from tune.trials import Base
 
     space = read_space(given.space, given.search, given.trials)
-    check_search(space, given.stop, given.seeds, given.workers_per_trial, given.max_concurrent)
+    check_search(
+        space, given.stop, given.seeds, given.workers_per_trial, given.max_concurrent, given.gpus_per_trial
+    )  # fmt: skip
     workers = given.workers_per_trial if given.workers_per_trial > 1 else 0
     layers = (*layers_from(given), {"train": {"workers": workers}})
     check_space(space, given.preset, layers)

@@ -131,7 +131,7 @@ def _findings_table(found: Found) -> str:
 
 def _excess(finding: dict[str, Any]) -> float:
     """How many times its limit a figure is, or the limit the figure."""
-    figure, limit = abs(finding["figure"]), abs(finding["threshold"])
+    figure, limit = (abs(float(finding[name])) for name in ("figure", "threshold"))
     return max(figure, limit) / max(min(figure, limit), 1e-12)
 
 

@@ -52,10 +52,7 @@ def run_trial(config: dict[str, Any], plan: Plan, board: Any) -> None:
         return
     default_cache_folder(plan.base_config)
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", str(ENDING_SECONDS))
-    if plan.gpus and plan.gpus < 1:  # Ray shares a GPU out, but not its memory
-        import torch
-
-        torch.cuda.set_per_process_memory_fraction(plan.gpus)
+    share_gpu_memory(plan.gpus)
     trial, parent = _trial(config, plan)
     reporter = Reporter(plan, trial, board)
     try:
@@ -66,12 +63,21 @@ def run_trial(config: dict[str, Any], plan: Plan, board: Any) -> None:
         tune.report(told | {"score": WORST, "best": WORST})
     except Stopped as stop:
         board.say.remote(f"{trial.name}: {stop.found}")
-    except StoreError:
+    except StoreError as error:
+        board.say.remote(f"{trial.name}: {error}")
         raise  # may pass: Ray Tune starts the trial again, and it goes on from its checkpoint
     except SatganError as error:
         board.say.remote(f"{trial.name} failed: {error}")
     finally:
         board.end.remote(trial.name)
+
+
+def share_gpu_memory(share: float | None) -> None:
+    """A trial that has a share of a GPU may take as much of its memory: Ray shares a GPU out, but not its memory."""
+    if share and share < 1:
+        import torch
+
+        torch.cuda.set_per_process_memory_fraction(share)
 
 
 def default_cache_folder(config: Config) -> None:

@@ -21,6 +21,8 @@ from tune.plan import record
         (("--trials", "3"), "grid has all its settings"),
         (("--search", "pbt", "--workers-per-trial", "2"), "skips every exploit"),
         (("--search", "pbt", "--max-concurrent", "2"), "take turns"),
+        (("--workers-per-trial", "2", "--gpus-per-trial", "0.5"), "takes a GPU of its own"),
+        (("--gpus-per-trial", "1.5"), "share (0 to 1)"),
         (("--nmae", "x"), "--name"),
         (("--name", "tiles"), "choose another name"),
     ],

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +14,13 @@ import pytest
 
 from satgan.__main__ import main
 from satgan.config import load_config
+from satgan.sweep_verbs import plan_from, sweep_parser
 from satgan.tiles.shards import pack
 from satgan.tiles.store import open_store
 from satgan.train.journal import JOURNAL_NAME, events_in
 from tests.train.conftest import made_tiles, run, until, weights_of
 from tests.tune.conftest import SMALL
+from tune.sweep import sweep
 from tune.table import Found, Row, sweep_in
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -212,3 +216,22 @@ def test_a_sweep_of_which_every_trial_diverges_says_so(
     assert "not finite" in told or "= nan" in told or "= inf" in told
     assert {row.state for row in sweep_in(str(tmp_path / "rates")).rows} == {"diverged"}
     assert main([*words, "--resume"]) == 1, "they would again"
+
+
+def test_trials_that_cannot_begin_say_why(
+    local_ray: None, tile_set: str, small: str, rates: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Their tiles vanish after all was looked at; none of them has a folder that could tell."""
+    tiles = shutil.copytree(tile_set, tmp_path / "tiles")
+    words = words_of(rates, small, str(tiles), str(tmp_path / "store"), "--train.restarts", "0")[1:]
+    plan = plan_from(sweep_parser(words).parse_all(words))
+
+    def vanish(text: str) -> None:
+        shutil.rmtree(tiles, ignore_errors=True)
+
+    found, _ = sweep(plan, False, None, vanish)
+    assert {row.state for row in found.rows} == {"missing"}
+    told = capfd.readouterr().err
+    assert "Traceback" not in told
+    for name in NAMES:
+        assert re.search(rf"^{re.escape(name)}( failed)?: .*{re.escape(str(tiles))}", told, re.MULTILINE)
