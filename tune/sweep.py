@@ -91,8 +91,7 @@ def sweep(
     there = record(plan, [trial.name for trial in known], resume)
     if resume and not there:
         say(f"no sweep in {plan.url} yet: it begins")
-    rows = rows_of(plan)
-    if waves := _waves(plan, known, rows):
+    if waves := _waves(plan, known, rows := rows_of(plan)):
         budget, paid = plan.base_config.train.budget, {row.trial: row.dollars for row in rows}
         if budget is not None and sum(paid.values()) >= budget:
             raise InputError(*_spent(plan, sum(paid.values())))
