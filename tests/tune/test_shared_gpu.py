@@ -1,6 +1,8 @@
 """Several trials share a GPU: Ray's room for them, and each one's share of the memory."""
 
+import os
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,8 +44,6 @@ class Doorman:
 
 def meet(config: dict[str, Any], plan: Plan, board: Any, doorman: Any, wanted: int) -> None:
     """In place of a trial: waits until as many are there together as are expected."""
-    import os
-
     ray.get(doorman.come.remote(os.environ["CUDA_VISIBLE_DEVICES"]))
     end = time.monotonic() + PATIENCE_SECONDS
     while ray.get(doorman.told.remote())[0] < wanted and time.monotonic() < end:
@@ -52,27 +52,33 @@ def meet(config: dict[str, Any], plan: Plan, board: Any, doorman: Any, wanted: i
     ray.get(doorman.go.remote())
 
 
+@pytest.fixture(scope="module")
+def one_gpu() -> Iterator[None]:
+    """A local Ray with a GPU that exists for Ray alone."""
+    ray.init(address="local", num_cpus=16, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_four_trials_share_a_gpu_and_the_fifth_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By Ray's own placement, on a GPU that exists for Ray alone."""
+def test_four_trials_share_a_gpu_and_the_fifth_waits(
+    one_gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Ray's own placement."""
     config = load_config("demo", {"train": {"store": str(tmp_path)}})
     plan = plan_of(base_config=config, gpus=0.25, seeds=SEEDS)
-    ray.init(address="local", num_cpus=16, num_gpus=1, include_dashboard=False, log_to_driver=False)
-    try:
-        at_once = trials_at_once(plan, machines_of_cluster(), True, None, slots_at_most)
-        assert at_once == 4
-        doorman: Any = ray.remote(num_cpus=0)(Doorman).remote()
-        monkeypatch.setattr(sweeping, "run_trial", partial(meet, doorman=doorman, wanted=at_once))
-        listed = [{"number": number} for number in range(6)]
-        wave = sweeping.Wave({"trial": ray.tune.grid_search(listed)}, len(listed))
-        sweeping._fit(plan, wave, 6, open_sweep_board(None, {}), str(tmp_path / "tune"))
-        most, seen = ray.get(doorman.told.remote())
-        assert most == 4
-        assert seen == ["0"] * 6, "all on the one GPU"
-    finally:
-        ray.shutdown()
+    at_once = trials_at_once(plan, machines_of_cluster(), True, None, slots_at_most)
+    assert at_once == 4
+    doorman: Any = ray.remote(num_cpus=0)(Doorman).remote()
+    monkeypatch.setattr(sweeping, "run_trial", partial(meet, doorman=doorman, wanted=at_once))
+    listed = [{"number": number} for number in range(5)]
+    wave = sweeping.Wave({"trial": ray.tune.grid_search(listed)}, len(listed))
+    sweeping._fit(plan, wave, len(listed), open_sweep_board(None, {}), str(tmp_path / "tune"))
+    most, seen = ray.get(doorman.told.remote())
+    assert most == 4
+    assert seen == ["0"] * 5, "all on the one GPU"
 
 
 def test_a_share_of_a_gpu_is_one_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
