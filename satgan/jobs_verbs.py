@@ -15,6 +15,7 @@ from satgan.cluster.watch import watch
 from satgan.config import load_config
 from satgan.errors import ConfigError, nearest
 from satgan.options import Parser, config_from, forked_config_from, layers_from, train_parser
+from satgan.sweep_verbs import sweep_parser
 from satgan.tiles.store import open_store
 from satgan.train.watch import say_on_stderr
 
@@ -35,9 +36,7 @@ def submit(words: Sequence[str]) -> None:
         "resumes the run when it has ended",
     )
     _add_cluster_options(parser)
-    parser.add_argument(
-        "--prices", type=Path, metavar="FILE", help="YAML of instance types over the built-in table, for train"
-    )
+    parser.add_argument("--prices", type=Path, metavar="FILE", help="YAML of instance types over the built-in table")
     parser.add_argument("--detach", action="store_true", help="do not follow the job")
     parser.add_argument("verb", choices=SUBMITTED, metavar="train|sweep", help="what, with its own options after it")
     place = next((number for number, word in enumerate(words) if word in SUBMITTED), len(words))
@@ -119,8 +118,17 @@ def train_submission(
     return submission("train", words, train.store, train.name, config.tiles.source, files)
 
 
-def sweep_submission(words: Sequence[str]) -> Submission:
+def sweep_submission(
+    words: Sequence[str],
+    cluster: Path | None = None,
+    prices: Path | None = None,
+    say: Callable[[str], None] = say_on_stderr,
+) -> Submission:
     """The sweep that `satgan sweep WORDS` would make here, for a cluster; it looks at most of its words there.
+
+    Args:
+        words: after `sweep`.
+        cluster, prices, say: see `train_submission`; a price is that of a whole GPU, of which a trial pays its share.
 
     Raises:
         ConfigError: no store, no space, or an option that cannot be on a cluster.
@@ -135,15 +143,17 @@ def sweep_submission(words: Sequence[str]) -> Submission:
     if space is None:
         raise ConfigError("satgan sweep: no space", "give its YAML file, such as tune/spaces/learning_rates.yaml")
     files = [space, given.config] if given.config else [space]
+    if cluster is not None:
+        words = [*words, *_price_options(sweep_parser(words).parse_all(words), cluster, prices, say)]
     words = [*words, "--resume"]  # the same command again finishes it
     return submission("sweep", words, given.store, given.name or space.stem, given.tiles, files)
 
 
 def _submission(given: argparse.Namespace, words: Sequence[str]) -> Submission:
-    file = cluster_file(given.address, given.cluster) if given.verb == "train" else None
+    file = cluster_file(given.address, given.cluster)
     if given.prices and file is None:
-        raise ConfigError("--prices is for the machines of a cluster file, and for train alone", "leave it out")
-    return train_submission(words, file, given.prices) if given.verb == "train" else sweep_submission(words)
+        raise ConfigError("--prices is for the machines of a cluster file", "leave it out")
+    return (train_submission if given.verb == "train" else sweep_submission)(words, file, given.prices)
 
 
 def _price_options(

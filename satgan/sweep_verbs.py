@@ -33,9 +33,13 @@ def sweep(words: Sequence[str]) -> None:
         for trial in known_trials(plan):
             print(trial.name)
         return
-    found = run(plan, given.resume, given.max_concurrent, say_on_stderr)
+    found, stopped = run(plan, given.resume, given.max_concurrent, say_on_stderr)
+    if stopped and all(row.score is None for row in found.rows):
+        raise stopped
     write_results(found)
     _print_ranking(found, "score", TOP, given.json)
+    if stopped:
+        raise stopped
 
 
 def best(words: Sequence[str]) -> None:
@@ -93,24 +97,25 @@ def plan_from(given: Namespace) -> "Plan":
     """
     if getattr(given, "train.workers", None) is not None:
         raise ConfigError("--workers with a sweep", "say --workers-per-trial")
-    _check_no_budget(vars(given).get("train.budget"))
     from satgan.train.start import place
     from tune.plan import Plan, check_can_judge, check_search
     from tune.space import check_space, read_space
     from tune.trials import Base
 
     space = read_space(given.space, given.search, given.trials)
-    check_search(space, given.stop, given.seeds, given.workers_per_trial, given.max_concurrent)
+    check_search(
+        space, given.stop, given.seeds, given.workers_per_trial, given.max_concurrent, given.gpus_per_trial
+    )  # fmt: skip
     workers = given.workers_per_trial if given.workers_per_trial > 1 else 0
     layers = (*layers_from(given), {"train": {"workers": workers}})
     check_space(space, given.preset, layers)
     config = load_config(given.preset, *layers)
-    _check_no_budget(config.train.budget)
     config, _ = place(config, say_on_stderr)
     check_can_judge(config)
     name = vars(given).get("train.name") or Path(given.space).stem
     tiles = {"source": config.tiles.source, "cache_folder": config.tiles.cache_folder}  # as absolute places
-    placed: dict[str, dict[str, Any]] = {"tiles": tiles, "train": {"store": _trials_store(config, name)}}
+    train = {"store": _trials_store(config, name), "budget": None}  # it is the sweep's, not each trial's
+    placed: dict[str, dict[str, Any]] = {"tiles": tiles, "train": train}
     return Plan(
         name, config, Base(given.preset, (*layers, placed)), space, tuple(given.seeds), config.train.seed, given.stop,
         given.gpus_per_trial, workers,
@@ -167,20 +172,6 @@ def sweep_parser(words: Sequence[str]) -> Parser:
     parser.add_argument("--json", action="store_true", help="the ranking as JSON")
     add_config_options(parser, words)
     return parser
-
-
-def _check_no_budget(budget: Any) -> None:
-    """A run's budget would be each trial's.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    if budget is not None:
-        raise ConfigError(
-            f"train.budget = {budget} USD with a sweep: it would hold for each trial by itself, not for all together",
-            "leave --budget out; --trials, --seeds and --stop bound what a sweep takes, and with --train.worker-price "
-            "table and page tell what it costs",
-        )
 
 
 def _trials_store(config: Config, name: str) -> str:

@@ -70,7 +70,8 @@ def standings(found: Found, by: str = "score") -> list[Standing]:
 
 
 def verdicts(found: Found) -> list[str]:
-    """In words: the base setting against the best one, each option's effect against chance, what failed."""
+    """In words: the base setting against the best one, each option's effect against chance, what the doctor found of
+    the base setting, what failed."""
     ranked, noise = standings(found), seed_noise(found)
     lines = _base_verdict(found, ranked, noise)
     left = [row.state for row in found.rows if row.state not in (*DONE, "replaced")]
@@ -83,6 +84,7 @@ def verdicts(found: Found) -> list[str]:
             f"{effect.option}: {_level(low)} scores {low[2]:.2f}, {_level(high)} {high[2]:.2f} (× {effect.factor:.2f})"
         )
         lines.append(f"{size}: {chance_text(effect)}")
+    lines += _base_findings(found)
     for row in found.rows:
         if row.why and row.state not in ("missing", "stopped early"):
             lines.append(f"{row.trial} {row.state}: {row.why}")
@@ -150,6 +152,19 @@ def _base_verdict(found: Found, ranked: Sequence[Standing], noise: float | None)
     if factor > noise ** (_deviations(len(ranked)) * math.sqrt(2 / min(len(base.scores), len(best.scores)))):
         return [f"{lines}. That is larger than changing the seed (× {noise:.2f}): change to {_setting(changed)}"]
     return [f"{lines}. That is no larger than changing the seed (× {noise:.2f}): keep the base setting"]
+
+
+def _base_findings(found: Found) -> list[str]:
+    """What the doctor found in most trials of the base setting: scores of few steps may not show it yet."""
+    trials = [row for row in found.rows if row.values == found.base]
+    told: dict[str, list[dict[str, Any]]] = {}
+    for finding in (finding for row in trials for finding in row.findings):
+        told.setdefault(finding["rule"], []).append(finding)
+    return [
+        f"the doctor, in {len(those)} of {len(trials)} trials of the base setting: {rule} {those[0]['level']}: "
+        f"{those[0]['found']} ({those[0]['action']})"
+        for rule, those in sorted(told.items()) if 2 * len(those) > len(trials)
+    ]  # fmt: skip
 
 
 def _deviations(settings: int) -> float:

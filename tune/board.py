@@ -3,11 +3,12 @@
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, TextIO
 
 import ray
+from ray.tune import Stopper
 
 from satgan.train.progress import Progress
 from satgan.train.ray_board import repeated
@@ -32,9 +33,15 @@ class Line(NamedTuple):
 
 
 class SweepBoard:
-    """A small actor on the driver's machine."""
+    """A small actor on the driver's machine; it knows what the sweep as a whole has cost.
 
-    def __init__(self) -> None:
+    Args:
+        budget: of the sweep; None: no limit [USD].
+        paid: by trial, what attempts before this one have cost [USD].
+    """
+
+    def __init__(self, budget: float | None = None, paid: Mapping[str, float] | None = None) -> None:
+        self._budget, self._paid = budget, dict(paid or {})
         self._values: dict[str, dict[str, Any]] = {}
         self._progress: dict[str, Progress] = {}
         self._scores: dict[str, tuple[int, float]] = {}
@@ -56,6 +63,10 @@ class SweepBoard:
     def pin(self, name: str, progress: Progress) -> None:
         """A trial has taken steps."""
         self._progress[name] = progress
+        was_stopping = self.stopping()
+        self._paid[name] = max(self._paid.get(name, 0.0), progress.dollars or 0.0)
+        if self.stopping() and not was_stopping:
+            self.say(f"the budget of {self._budget:g} USD is spent: trials save and stop, no other begins")
 
     def score(self, name: str, step: int, score: float) -> None:
         """A checkpoint was judged."""
@@ -67,8 +78,20 @@ class SweepBoard:
         """There is a line for the user."""
         self._said.append(text)
 
-    def take(self) -> tuple[list[Line], list[str]]:
-        """All trials in the order in which they began, and the lines that were not taken yet."""
+    def dollars(self) -> float:
+        """What all trials have cost in all their attempts [USD]; 0 where no price is known."""
+        return sum(self._paid.values())
+
+    def stopping(self) -> bool:
+        """Whether the budget is spent: running trials shall save and stop, and no other begin."""
+        return self._budget is not None and self.dollars() >= self._budget
+
+    def is_over(self) -> bool:
+        """Whether they have all done so."""
+        return self.stopping() and not self._since
+
+    def take(self) -> tuple[list[Line], list[str], float]:
+        """All trials in the order in which they began, the lines that were not taken yet, and `dollars`."""
         said, self._said = self._said, []
         now = time.monotonic()
         lines = [
@@ -76,18 +99,33 @@ class SweepBoard:
                  self._seconds.get(name, 0.0) + (now - self._since[name] if name in self._since else 0.0))
             for name, values in self._values.items()
         ]  # fmt: skip
-        return lines, said
+        return lines, said, self.dollars()
 
 
-def open_sweep_board() -> Any:
+class WhenSpent(Stopper):
+    """Ends Ray Tune's part once the sweep's budget is spent and the running trials have saved."""
+
+    def __init__(self, board: Any) -> None:
+        self._board = board
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No single trial ends by it."""
+        return False
+
+    def stop_all(self) -> bool:
+        """As Ray Tune asks it all the time."""
+        return bool(ray.get(self._board.is_over.remote()))
+
+
+def open_sweep_board(budget: float | None, paid: Mapping[str, float]) -> Any:
     """A board on the driver's own machine."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0)(SweepBoard).options(scheduling_strategy=here).remote()
+    return ray.remote(num_cpus=0)(SweepBoard).options(scheduling_strategy=here).remote(budget, dict(paid))
 
 
-def table_text(lines: list[Line], total: int, at_once: int, unit: tuple[float, str]) -> str:
+def table_text(lines: list[Line], total: int, at_once: int, unit: tuple[float, str], cost: str = "") -> str:
     """The table: trial, what varies, step, score against the floor, time left; below it the cost so far.
 
     Args:
@@ -95,6 +133,7 @@ def table_text(lines: list[Line], total: int, at_once: int, unit: tuple[float, s
         total: trials that there will be.
         at_once: how many run together.
         unit: how many GPUs or cores a trial computes on, and which.
+        cost: see `cost_text`.
     """
     head = ("trial", "varies", "step", "score (floor 1)", "left")
     rows = [head, *map(_row, [line for line in lines if line.running][:ROWS])]
@@ -105,11 +144,16 @@ def table_text(lines: list[Line], total: int, at_once: int, unit: tuple[float, s
     scores = [line.score[1] for line in lines if line.score]
     best = f" · best so far {min(scores):.2f}" if scores else ""
     left = _left_seconds(lines, total, at_once)
-    paid = [line.progress.dollars for line in lines if line.progress and line.progress.dollars is not None]
-    cost = f" · {sum(paid):.2f} USD" if paid else ""
     so_far = f"{hours:.2f} {unit[1]}-hours{cost} so far"
     told = f"{len(ended)} of {total} trials through{best} · {_clock(left)} left · {so_far}"
     return "\n".join([*listed, told])
+
+
+def cost_text(dollars: float, budget: float | None) -> str:
+    """What the whole sweep has cost [USD], as part of a line; empty where no price is known."""
+    if not dollars:
+        return ""
+    return f" · {dollars:.2f} USD" if budget is None else f" · {dollars:.2f} of {budget:g} USD"
 
 
 def _row(line: Line) -> tuple[str, ...]:
@@ -166,14 +210,16 @@ class TableScreen:
 
 
 @contextmanager
-def watching_sweep(board: Any, total: int, at_once: int, unit: tuple[float, str]) -> Iterator[None]:
+def watching_sweep(
+    board: Any, total: int, at_once: int, unit: tuple[float, str], budget: float | None
+) -> Iterator[None]:  # fmt: skip
     """Shows the table until the block ends."""
     screen = TableScreen()
 
     def look() -> None:
         with suppress(ray.exceptions.RayError):
-            lines, said = ray.get(board.take.remote(), timeout=ANSWER_SECONDS)
-            screen.show(table_text(lines, total, at_once, unit), said)
+            lines, said, dollars = ray.get(board.take.remote(), timeout=ANSWER_SECONDS)
+            screen.show(table_text(lines, total, at_once, unit, cost_text(dollars, budget)), said)
 
     try:
         with repeated(look, "table"):

@@ -7,20 +7,28 @@ from tune.effects import Effect
 from tune.scales import Scale, scale_of, score_scale
 from tune.table import Found, Row
 
-BEST, WORST = (21, 101, 192), (214, 120, 64)
-"""Colours of the best and the worst score: blue and orange, which all eyes tell apart."""
+STYLE = """
+:root { --best: #1565c0; --worst: #d67840 }
+@media (prefers-color-scheme: dark) { :root { --best: #6fb1ff; --worst: #ffa066 } }
+svg { max-width: 100%; height: auto; font-size: 13px; fill: var(--ink) }
+.tick { font-size: 11px; fill: var(--quiet); paint-order: stroke; stroke: var(--ground); stroke-width: 3px }
+.axis { stroke: var(--ink) } .rule { stroke: var(--rule) }
+.trial { fill: none; stroke-width: 1.6; opacity: .75 } .trial:hover { stroke-width: 4; opacity: 1 }
+.band { fill: var(--best); opacity: .16 } .mean { stroke: var(--best); stroke-width: 2.5 }
+circle { stroke: var(--ink); stroke-width: 1.6; opacity: .75 } circle.base { fill: none }
+"""
+"""What a page with them puts into its style; it sets --ink, --ground, --rule and --quiet itself. The best score is blue
+and the worst orange, which all eyes tell apart."""
 
-GREY, INK = "#c4cbd4", "#1c2430"
 WIDTH, HEIGHT, MARGIN = 1120, 340, 56
 SMALL_WIDTH, SMALL_HEIGHT = 540, 280
 
 
 def colour(score: float, scores: Sequence[float]) -> str:
-    """Of a score between the best and the worst of all, by its logarithm."""
+    """Of a score between the best and the worst of all, by its logarithm, in CSS."""
     scale = Scale([], min(scores), max(scores), log=True)
     share = scale.at(score) if len(scores) > 1 else 0.0
-    mixed = [round(low + share * (high - low)) for low, high in zip(BEST, WORST, strict=True)]
-    return f"rgb({','.join(map(str, mixed))})"
+    return f"color-mix(in srgb, var(--worst) {100 * share:.0f}%, var(--best))"
 
 
 def parallel_coordinates(found: Found) -> str:
@@ -36,9 +44,7 @@ def parallel_coordinates(found: Found) -> str:
         values = [*(row.values[option] for option in found.options), row.score]
         heights = [_height(scale.at(value), HEIGHT) for scale, value in zip(scales, values, strict=True)]
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(left, heights, strict=True))
-        dash = ' stroke-dasharray="7 4"' if row.values == found.base else ""
-        lines += (f'<polyline class=trial points="{points}" fill=none stroke="{colour(row.score or 1, scores)}"{dash}>'
-                  f"<title>{_title(row)}</title></polyline>")  # fmt: skip
+        lines += _line(row, points, scores, found)
     return _svg(WIDTH, HEIGHT, axes + lines)
 
 
@@ -55,16 +61,15 @@ def marginal(found: Found, effect: Effect, noise: float | None) -> str:
         if noise is not None:
             factor = noise ** (1 / count**0.5)
             top, bottom = (_small(min(1.0, max(0.0, heights.at(one)))) for one in (mean * factor, mean / factor))
-            drawn += (f'<rect x="{start:.1f}" y="{top:.1f}" width="{end - start:.1f}" height="{bottom - top:.1f}" '
-                      'fill="#1565c0" opacity=".16"/>')  # fmt: skip
+            drawn += (f'<rect class=band x="{start:.1f}" y="{top:.1f}" width="{end - start:.1f}" '
+                      f'height="{bottom - top:.1f}"/>')  # fmt: skip
         middle = _small(heights.at(mean))
-        drawn += (f'<line x1="{start:.1f}" x2="{end:.1f}" y1="{middle:.1f}" y2="{middle:.1f}" stroke="#1565c0" '
-                  'stroke-width="2.5"/>')  # fmt: skip
+        drawn += f'<line class=mean x1="{start:.1f}" x2="{end:.1f}" y1="{middle:.1f}" y2="{middle:.1f}"/>'
     for row in rows:
         is_base = row.values == found.base
-        drawn += (f'<circle cx="{_across(scale.at(row.values[effect.option])):.1f}" r="{5 if is_base else 3.5}" '
-                  f'cy="{_small(heights.at(row.score)):.1f}" fill="{"none" if is_base else INK}" stroke="{INK}" '
-                  f'stroke-width="1.6" opacity=".75"><title>{_title(row)}</title></circle>')  # fmt: skip
+        kind, radius = (" class=base", 5) if is_base else ("", 3.5)
+        drawn += (f'<circle{kind} cx="{_across(scale.at(row.values[effect.option])):.1f}" r="{radius}" '
+                  f'cy="{_small(heights.at(row.score)):.1f}"><title>{_title(row)}</title></circle>')  # fmt: skip
     return _svg(SMALL_WIDTH, SMALL_HEIGHT, drawn)
 
 
@@ -81,10 +86,15 @@ def learning_curves(found: Found) -> str:
             f"{_across(scale.at(step), WIDTH):.1f},{_height(heights.at(score), HEIGHT):.1f}"
             for step, score in row.curve if score < float("inf")
         )  # fmt: skip
-        dash = ' stroke-dasharray="7 4"' if row.values == found.base else ""
-        drawn += (f'<polyline class=trial points="{points}" fill=none stroke="{colour(row.score or 1, scores)}"{dash}>'
-                  f"<title>{_title(row)}</title></polyline>")  # fmt: skip
+        drawn += _line(row, points, scores, found)
     return _svg(WIDTH, HEIGHT, drawn)
+
+
+def _line(row: Row, points: str, scores: Sequence[float], found: Found) -> str:
+    """A trial's; the base setting's are dashed."""
+    dash = ' stroke-dasharray="7 4"' if row.values == found.base else ""
+    style = f"stroke: {colour(row.score or 1, scores)}"
+    return f'<polyline class=trial points="{points}" style="{style}"{dash}><title>{_title(row)}</title></polyline>'
 
 
 def _scored(found: Found) -> list[Row]:
@@ -114,7 +124,7 @@ def _upright(left: float, name: str, scale: Scale) -> str:
         for at, text in scale.ticks()
     )
     top, bottom = _height(1, HEIGHT), _height(0, HEIGHT)
-    return (f'<line x1="{left:.1f}" x2="{left:.1f}" y1="{top:.1f}" y2="{bottom:.1f}" stroke="{INK}"/>{ticks}'
+    return (f'<line x1="{left:.1f}" x2="{left:.1f}" y1="{top:.1f}" y2="{bottom:.1f}" class=axis />{ticks}'
             f'<text x="{left:.1f}" y="{HEIGHT - 18}" text-anchor=middle>{escape(_short(name))}</text>')  # fmt: skip
 
 
@@ -127,7 +137,7 @@ def _frame(
     )  # fmt: skip
     levels = "".join(
         f'<line x1="{MARGIN}" x2="{width - 20}" y1="{_height(at, height):.1f}" y2="{_height(at, height):.1f}" '
-        f'stroke="{GREY}"/><text x="{MARGIN - 8}" y="{_height(at, height) + 4:.1f}" text-anchor=end class=tick>'
+        f'class=rule /><text x="{MARGIN - 8}" y="{_height(at, height) + 4:.1f}" text-anchor=end class=tick>'
         f"{escape(text)}</text>" for at, text in heights.ticks()
     )  # fmt: skip
     label = f'<text x="{(MARGIN + width - 20) / 2}" y="{height - 14}" text-anchor=middle>{escape(_short(name))}</text>'

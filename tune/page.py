@@ -2,12 +2,14 @@
 
 from contextlib import suppress
 from html import escape
+from typing import Any
 
 from satgan.errors import SatganError
 from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.pictures.grid import grid_png
 from satgan.pictures.web import png_url
 from tune.best import Standing, chance_text, counted, standings, verdicts
+from tune.charts import STYLE as CHARTS_STYLE
 from tune.charts import learning_curves, marginal, parallel_coordinates
 from tune.effects import Effect, effects, seed_noise
 from tune.table import Found, Row
@@ -17,15 +19,18 @@ TILES, COLUMNS, NOISE_SEED = 16, 8, 0
 SHARES = ("generator_regularizer_share_after", "discriminator_regularizer_share_after")
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; color: #1c2430 }
-table { border-collapse: collapse; width: 100% } td, th { padding: .25rem .7rem; text-align: left }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } tr:nth-child(even) { background: #f3f5f8 }
-.base td:first-child::after { content: " base"; color: #8a5a00; font-weight: 600 } .note { color: #56606e }
+:root { --ink: #1c2430; --ground: #ffffff; --soft: #f3f5f8; --rule: #c4cbd4; --quiet: #56606e; --mark: #8a5a00 }
+@media (prefers-color-scheme: dark) {
+:root { --ink: #e6e9ee; --ground: #14181f; --soft: #1e242d; --rule: #39424f; --quiet: #a5afbd; --mark: #f0c45a } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); max-width: 1180px;
+  margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; width: 100% } td, th { padding: .25rem .7rem; text-align: left; vertical-align: top }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+tr:nth-child(even) { background: var(--soft) }
+.base td:first-child::after { content: " base"; color: var(--mark); font-weight: 600 } .note { color: var(--quiet) }
 .sides, .trials { display: flex; gap: 1.2rem; flex-wrap: wrap } figure { margin: .6rem 0; max-width: 540px }
-img { width: 530px; image-rendering: pixelated } svg { max-width: 100%; height: auto; font-size: 13px }
-.tick { font-size: 11px; fill: #56606e; paint-order: stroke; stroke: #fff; stroke-width: 3px }
-.trial { stroke-width: 1.6; opacity: .75 }
-.trial:hover { stroke-width: 4; opacity: 1 } li { margin: .2rem 0 } figcaption { font-size: 13px }
+.wide { overflow-x: auto } td.long { overflow-wrap: anywhere; min-width: 14rem } .error { font-weight: 600 }
+img { width: 530px; max-width: 100%; image-rendering: pixelated } li { margin: .2rem 0 } figcaption { font-size: 13px }
 """
 
 
@@ -42,7 +47,8 @@ def sweep_page(found: Found) -> str:
         "</figure>" for effect in effects(found)
     )  # fmt: skip
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Sweep {escape(name)}</title><style>{STYLE}</style>"
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>Sweep {escape(name)}</title><style>{STYLE}{CHARTS_STYLE}</style>"
         f"<h1>Sweep {escape(name)}</h1><p>{_summary(found, noise)}</p><ul>"
         f"{''.join(f'<li>{escape(line)}</li>' for line in verdicts(found))}</ul>"
         f"<h2>Settings</h2>{_settings_table(found, ranked)}"
@@ -53,6 +59,7 @@ def sweep_page(found: Found) -> str:
         "Only complete trials count for both. p: how often levels lie as far apart by chance, when settings exchange "
         "their values of the option, or, where levels differ in nothing else, when only the seeds are others.</p>"
         f"<div class=sides>{marginals}</div><h2>Learning curves</h2>{learning_curves(found)}"
+        f"<h2>What the doctor found</h2>{_findings_table(found)}"
         f"<h2>Trials</h2>{_trials_table(found)}<h2>Tiles of every trial from the same noise</h2>"
         f"<p class=note>Averaged generators of the best checkpoints, settings by rank.</p>"
         f"<div class=trials>{''.join(_grid(row) for one in ranked for row in one.trials)}</div></html>\n"
@@ -85,28 +92,82 @@ def _settings_table(found: Found, ranked: list[Standing]) -> str:
         f"<tr{' class=base' if one.values == found.base else ''}><td>{place}</td>"
         f"{''.join(f'<td>{escape(shown(one.values[option]))}</td>' for option in found.options)}"
         f"<td class=n>{f'{one.mean:.2f}' if one.scores else ''}</td>"
-        f"<td class=n>{'' if one.spread is None else f'{one.spread:.2f}'}</td><td>{escape(one.states)}</td></tr>"
+        f"<td class=n>{'' if one.spread is None else f'{one.spread:.2f}'}</td><td>{escape(one.states)}</td>"
+        f"<td>{_rules_of(one)}</td></tr>"
         for place, one in enumerate(ranked, 1)
     )
-    return f"<table><tr><th>Rank{head}<th class=n>Mean score<th class=n>Spread over seeds<th>Trials</tr>{rows}</table>"
+    return _wide(
+        f"<tr><th>Rank{head}<th class=n>Mean score<th class=n>Spread over seeds<th>Trials<th>Doctor's findings</tr>"
+        f"{rows}"
+    )
+
+
+def _rules_of(one: Standing) -> str:
+    """Such as `S25 in 3, S31 in 1`: by rule, in how many of a setting's trials."""
+    rules = sorted(finding["rule"] for row in one.trials for finding in row.findings)
+    return ", ".join(f"{rule} in {rules.count(rule)}" for rule in dict.fromkeys(rules))
+
+
+def _findings_table(found: Found) -> str:
+    """A line for each rule and level, with what was found where the figure is farthest from its limit."""
+    groups: dict[tuple[str, str], list[tuple[Row, dict[str, Any]]]] = {}
+    for row in found.rows:
+        for finding in row.findings:
+            groups.setdefault((finding["rule"], finding["level"]), []).append((row, finding))
+    if not groups:
+        return "<p>Nothing while the trials went on; <code>satgan doctor RUN</code> looks again.</p>"
+    lines = ""
+    for (rule, level), told in sorted(groups.items(), key=lambda one: (one[0][1], -len(one[1]), one[0])):
+        _, worst = max(told, key=lambda one: _excess(one[1]))
+        names = ", ".join(row.trial + _until(finding) for row, finding in told)
+        lines += (
+            f"<tr><td>{escape(rule)}</td><td class={level}>{level}</td><td>{escape(worst['found'])}</td>"
+            f"<td><code>{escape(worst['action'])}</code></td><td class=long><details><summary>{len(told)} of "
+            f"{len(found.rows)}</summary>{escape(names)}</details></td></tr>"
+        )
+    note = "<p class=note>What was found is told of the trial that lies farthest beyond the limit.</p>"
+    return _wide(f"<tr><th>Rule<th>Level<th>What was found<th>What to do<th>Trials</tr>{lines}") + note
+
+
+def _excess(finding: dict[str, Any]) -> float:
+    """How many times its limit a figure is, or the limit the figure."""
+    figure, limit = (abs(float(finding[name])) for name in ("figure", "threshold"))
+    return max(figure, limit) / max(min(figure, limit), 1e-12)
+
+
+def _until(finding: dict[str, Any]) -> str:
+    return "" if finding["until"] is None else f" (over after step {finding['until']:,})"
+
+
+def _wide(rows: str) -> str:
+    """A table that scrolls by itself where the window is narrow."""
+    return f"<div class=wide tabindex=0><table>{rows}</table></div>"
 
 
 def _trials_table(found: Found) -> str:
     rows = "".join(
         f"<tr><td>{escape(row.trial)}</td><td>{escape(row.state)}</td>"
         f"<td class=n>{'' if row.score is None else f'{row.score:.2f}'}</td><td class=n>{row.best_step or ''}</td>"
-        f"<td class=n>{row.step:,} of {row.steps:,}</td>"
+        f"<td class=n>{f'{row.step:,} of {row.steps:,}' if row.steps else ''}</td>"
         f"{''.join(f'<td class=n>{_share(row, name)}</td>' for name in SHARES)}"
-        f"<td class=n>{row.seconds:,.0f}</td><td class=n>{f'{row.dollars:.2f}' if row.dollars else ''}</td>"
-        f"<td>{escape(row.why)}</td></tr>"
+        f"<td class=n>{f'{row.seconds:,.0f}' if row.steps else ''}</td>"
+        f"<td class=n>{f'{row.dollars:.2f}' if row.dollars else ''}</td>"
+        f"<td>{', '.join(_finding_text(finding) for finding in row.findings)}</td><td>{escape(row.why)}</td></tr>"
         for row in sorted(found.rows, key=lambda row: (row.score is None, row.score or 0.0, row.trial))
     )
-    return (
-        "<table><tr><th>Trial<th>State<th class=n>Score<th class=n>Best step<th class=n>Steps"
-        "<th class=n>L2 share G<th class=n>L2 share D<th class=n>Seconds<th class=n>USD<th>Why</tr>"
-        f"{rows}</table><p class=note>L2 share: of a network's total loss at its last log step that its regularizer "
-        "makes up (S25).</p>"
+    table = _wide(
+        "<tr><th>Trial<th>State<th class=n>Score<th class=n>Best step<th class=n>Steps<th class=n>L2 share G"
+        f"<th class=n>L2 share D<th class=n>Seconds<th class=n>USD<th>Doctor<th>Why</tr>{rows}"
     )
+    return (
+        f"{table}<p class=note>L2 share: of a network's total loss at its last log step that its regularizer makes up "
+        "(S25).</p>"
+    )
+
+
+def _finding_text(finding: dict[str, Any]) -> str:
+    told = escape(f"{finding['found']}{_until(finding)}; {finding['action']}", quote=True)
+    return f'<span class={finding["level"]} title="{told}">{finding["rule"]} {finding["level"]}</span>'
 
 
 def _share(row: Row, name: str) -> str:

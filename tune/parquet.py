@@ -13,7 +13,8 @@ def parquet_bytes(found: Found) -> bytes:
 
     Columns: trial, run, seed, state, why, the varied options (numbers as numbers, else as text), score, best_step,
     step, steps, seconds; of the best checkpoint `{score}.value`, `.floor` and `.ratio`; `last.{name}`, the numbers of
-    the last log step; judged_steps and judged_scores, the learning curve; config, the complete one as JSON.
+    the last log step; judged_steps and judged_scores, the learning curve; as JSON the doctor's findings, and config,
+    the complete one.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -40,4 +41,5 @@ def _flat(row: Row) -> dict[str, Any]:
         told |= {f"{name}.{part}": float(value) for part, value in score.items()}
     told |= {f"last.{name}": float(value) for name, value in row.numbers.items()}
     steps, scores = [step for step, _ in row.curve], [score for _, score in row.curve]
-    return told | {"judged_steps": steps, "judged_scores": scores, "config": json.dumps(row.config)}
+    plain = {"findings": json.dumps(row.findings), "config": json.dumps(row.config)}
+    return told | {"judged_steps": steps, "judged_scores": scores} | plain

@@ -133,12 +133,17 @@ def read_record(store: Store) -> dict[str, Any]:
         raise CheckpointError(found, "restore the file, or sweep anew under another --name") from None
 
 
-def check_search(space: Space, stop: Stop, seeds: Sequence[int], workers: int, most_at_once: int | None) -> None:
+def check_search(
+    space: Space, stop: Stop, seeds: Sequence[int], workers: int, most_at_once: int | None, gpus: float | None
+) -> None:  # fmt: skip
     """Some ways to search do not go together.
 
     Raises:
         ConfigError: with the reason.
     """
+    if workers > 1 and gpus is not None:
+        found = f"--gpus-per-trial {gpus:g} with {workers} workers per trial: each of them takes a GPU of its own"
+        raise ConfigError(found, "leave --gpus-per-trial out, or take --workers-per-trial 1")
     if space.search == "pbt" and workers > 1:
         raise ConfigError(
             f"population based training with {workers} workers per trial: Ray Tune holds no checkpoint of trials that "

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, NamedTuple
 
+import ray
 from ray import tune
 from ray.tune import FailureConfig, RunConfig, TuneConfig
 
@@ -25,7 +26,7 @@ from satgan.tiles.store import S3Store, open_store
 from satgan.train.device import cores, decide
 from satgan.train.ray_cluster import ray_running, slots_at_most
 from satgan.train.ray_job import RAY_FOLDER, s3_filesystem
-from tune.board import open_sweep_board, watching_sweep
+from tune.board import WhenSpent, open_sweep_board, watching_sweep
 from tune.plan import Plan, record
 from tune.population import newest_turn, recorded, run_name
 from tune.room import check_placed, machines_of_cluster, trial_needs, trials_at_once, with_shared_prices
@@ -67,8 +68,10 @@ def known_trials(plan: Plan) -> list[Trial]:
     return trials(plan.base, plan.space, chosen, plan.seeds)
 
 
-def sweep(plan: Plan, resume: bool, most_at_once: int | None, say: Callable[[str], None]) -> Found:
-    """Runs what is missing of a sweep.
+def sweep(
+    plan: Plan, resume: bool, most_at_once: int | None, say: Callable[[str], None]
+) -> tuple[Found, Stopped | None]:  # fmt: skip
+    """Runs what is missing of a sweep, or what its budget (`train.budget`, of all trials together) pays for.
 
     Args:
         plan: what is to be done.
@@ -76,19 +79,31 @@ def sweep(plan: Plan, resume: bool, most_at_once: int | None, say: Callable[[str
         most_at_once: trials that run together; None: as many as there is room for.
         say: takes lines for the user.
 
+    Returns:
+        The sweep as it lies in its store, and, where the budget left something undone, what there is to say of it.
+
     Raises:
         Stopped: by Ctrl-C or SIGTERM.
-        InputError: no room, or the sweep's name is taken.
+        InputError: no room, the sweep's name is taken, or its budget was spent before.
         StoreError: the store cannot be written.
     """
     known = known_trials(plan)
     there = record(plan, [trial.name for trial in known], resume)
     if resume and not there:
         say(f"no sweep in {plan.url} yet: it begins")
-    waves = _waves(plan, known, rows_of(plan))
-    if waves:
-        _run(plan, waves, most_at_once, say)
-    return sweep_in(plan.url)
+    if waves := _waves(plan, known, rows := rows_of(plan)):
+        budget, paid = plan.base_config.train.budget, {row.trial: row.dollars for row in rows}
+        if budget is not None and sum(paid.values()) >= budget:
+            raise InputError(*_spent(plan, sum(paid.values())))
+        dollars = _run(plan, waves, most_at_once, paid, say)
+        if budget is not None and dollars >= budget and _waves(plan, known, rows_of(plan)):
+            return sweep_in(plan.url), Stopped(*_spent(plan, dollars))
+    return sweep_in(plan.url), None
+
+
+def _spent(plan: Plan, dollars: float) -> tuple[str, str]:
+    found = f"{plan.url} has cost {dollars:.2f} USD, its budget is {plan.base_config.train.budget:g} USD"
+    return found, "--resume with a larger --budget goes on"
 
 
 def _waves(plan: Plan, known: list[Trial], rows: list[Row]) -> list[Wave]:
@@ -131,7 +146,10 @@ def _members(plan: Plan, done: set[str]) -> list[Wave]:
     return [] if names <= done else [Wave({"given": tune.grid_search(begun)}, len(begun))]
 
 
-def _run(plan: Plan, waves: list[Wave], most_at_once: int | None, say: Callable[[str], None]) -> None:
+def _run(
+    plan: Plan, waves: list[Wave], most_at_once: int | None, paid: dict[str, float], say: Callable[[str], None]
+) -> float:  # fmt: skip
+    """Returns USD that the sweep has cost, with what was `paid` for trials before."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     with ray_running(plan.base_config) as gpus, TemporaryDirectory(prefix="satgan-tune-") as scratch:
@@ -141,9 +159,10 @@ def _run(plan: Plan, waves: list[Wave], most_at_once: int | None, say: Callable[
         say(f"{total} trial(s), {at_once} at a time")
         check_placed(plan, at_once, gpus)
         plan = with_shared_prices(plan, at_once)
-        board = open_sweep_board()
+        budget = plan.base_config.train.budget
+        board = open_sweep_board(budget, paid)
         unit = (float(plan.workers) or (plan.gpus if gpus else plan.cpus) or 0.0, "GPU" if gpus else "core")
-        with _interruptible(), watching_sweep(board, total, at_once, unit):
+        with _interruptible(), watching_sweep(board, total, at_once, unit, budget):
             try:
                 for wave in waves:
                     _fit(plan, wave, at_once, board, scratch)
@@ -152,6 +171,7 @@ def _run(plan: Plan, waves: list[Wave], most_at_once: int | None, say: Callable[
                 raise Stopped(
                     found, "the same command with --resume finishes it; `satgan best` tells what there is"
                 ) from None
+        return float(ray.get(board.dollars.remote()))
 
 
 def _fit(plan: Plan, wave: Wave, at_once: int, board: Any, scratch: str) -> None:
@@ -167,7 +187,7 @@ def _fit(plan: Plan, wave: Wave, at_once: int, board: Any, scratch: str) -> None
             max_concurrent_trials=None if plan.space.search == "pbt" else at_once, reuse_actors=plan.workers < 2,
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
-        run_config=_run_config(plan, scratch),
+        run_config=_run_config(plan, scratch, board),
     )  # fmt: skip
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     tuner.fit()
@@ -178,7 +198,7 @@ def rows_of(plan: Plan) -> list[Row]:
     return [row_of(run, plan.space.options) for run in trials_in(open_store(plan.url))]
 
 
-def _run_config(plan: Plan, scratch: str) -> RunConfig:
+def _run_config(plan: Plan, scratch: str, board: Any) -> RunConfig:
     """Ray Tune's own files: a population's pointers must be seen by all machines, others are of no use later."""
     failures = FailureConfig(max_failures=plan.base_config.train.restarts)
     place, filesystem = scratch, None
@@ -189,7 +209,7 @@ def _run_config(plan: Plan, scratch: str) -> RunConfig:
             place, filesystem = place.removeprefix("s3://"), s3_filesystem(store)
     return RunConfig(
         name=f"tune-{os.getpid()}-{int(time.time())}", storage_path=place, storage_filesystem=filesystem,
-        failure_config=failures, verbose=0,
+        failure_config=failures, verbose=0, stop=WhenSpent(board),
     )  # fmt: skip
 
 

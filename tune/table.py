@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import yaml
@@ -11,6 +11,7 @@ import yaml
 from satgan.errors import InputError
 from satgan.tiles.store import Store, open_store
 from satgan.train.checkpoint import FOLDER, complete_steps, name_of
+from satgan.train.checkup import found_in
 from satgan.train.journal import JOURNAL_NAME, JUDGED, dollars_of, seconds_in
 from satgan.train.run_folder import CONFIG_NAME
 from satgan.train.runs import about
@@ -36,6 +37,7 @@ class Row(NamedTuple):
     seconds  of training, over all attempts
     why      what ended it, where that was not its end
     dollars  USD that all attempts have cost; 0 where no price was known
+    findings of the doctor: see `found_in`
     """
 
     trial: str
@@ -54,6 +56,7 @@ class Row(NamedTuple):
     why: str
     config: dict[str, Any]
     dollars: float = 0.0
+    findings: Sequence[dict[str, Any]] = ()
 
     @property
     def checkpoint(self) -> str | None:
@@ -144,6 +147,7 @@ def row_of(run: Store, options: Iterable[str]) -> Row:
         {} if best is None else finite[best]["scores"],
         [(step, float(judged[step]["score"])) for step in sorted(judged)],
         numbers[-1] if numbers else {}, seconds_in(entries), why, config, dollars_of(entries),
+        found_in(entries),
     )  # fmt: skip
 
 

@@ -9,16 +9,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.search.repeater import TRIAL_INDEX
 
 from satgan.config import Config
-from satgan.errors import Diverged, SatganError, StoreError, StoreMissing
+from satgan.errors import Diverged, SatganError, Stopped, StoreError, StoreMissing
 from satgan.judge.judgement import Judgement
 from satgan.tiles.cache import ENVIRONMENT_NAME
 from satgan.tiles.store import Store, open_store
 from satgan.train.journal import JOURNAL_NAME, JUDGED, events_in
 from satgan.train.progress import Progress
+from satgan.train.ray_board import stop_asker
 from satgan.train.ray_job import end_as_orphan
 from satgan.train.start import finished, hold, prepare, start
 from tune.plan import EARLY_STOP_NAME, Plan
@@ -43,15 +45,14 @@ def run_trial(config: dict[str, Any], plan: Plan, board: Any) -> None:
         config: `trial`: values by option and seed; or what a searcher has chosen: `given`, coordinates by option (see
             `Parameter.given`), and which of the seeds.
         plan: the sweep's.
-        board: told how far it is.
+        board: told how far it is, and asked whether the sweep's budget is spent.
     """
     _end_with_ray()
+    if ray.get(board.stopping.remote()):
+        return
     default_cache_folder(plan.base_config)
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", str(ENDING_SECONDS))
-    if plan.gpus and plan.gpus < 1:  # Ray shares a GPU out, but not its memory
-        import torch
-
-        torch.cuda.set_per_process_memory_fraction(plan.gpus)
+    share_gpu_memory(plan.gpus)
     trial, parent = _trial(config, plan)
     reporter = Reporter(plan, trial, board)
     try:
@@ -60,12 +61,23 @@ def run_trial(config: dict[str, Any], plan: Plan, board: Any) -> None:
         board.say.remote(f"{trial.name} diverged: {error.found}")
         told = {"step": trial.config.train.steps, "run": trial.name, "replayed": False}
         tune.report(told | {"score": WORST, "best": WORST})
-    except StoreError:
+    except Stopped as stop:
+        board.say.remote(f"{trial.name}: {stop.found}")
+    except StoreError as error:
+        board.say.remote(f"{trial.name}: {error}")
         raise  # may pass: Ray Tune starts the trial again, and it goes on from its checkpoint
     except SatganError as error:
         board.say.remote(f"{trial.name} failed: {error}")
     finally:
         board.end.remote(trial.name)
+
+
+def share_gpu_memory(share: float | None) -> None:
+    """A trial that has a share of a GPU may take as much of its memory: Ray shares a GPU out, but not its memory."""
+    if share and share < 1:
+        import torch
+
+        torch.cuda.set_per_process_memory_fraction(share)
 
 
 def default_cache_folder(config: Config) -> None:
@@ -96,12 +108,12 @@ def train_trial(trial: Trial, reporter: "Reporter", parent: Pointer | None = Non
     with hold(config, reporter.say) as lease:
         config, _ = prepare(config, reporter.say, *(parent or (None, None)))
         if finished(config) is None:
-            start(config, lease, reporter.show, reporter.say, reporter.judged)
+            start(config, lease, reporter.show, reporter.say, reporter.judged, reporter.stopping)
     reporter.last()
 
 
 class Reporter:
-    """Tells Ray Tune the score of each judged checkpoint, and the board how far the trial is.
+    """Tells Ray Tune the score of each judged checkpoint, and the board how far the trial is; asks it whether to go on.
 
     Ray Tune ends a trial that a scheduler stops by SystemExit from its `report`. The last score is told when the run
     is complete, so that none is ended a moment before.
@@ -111,6 +123,7 @@ class Reporter:
         self._plan, self._trial, self._board = plan, trial, board
         self._last: tuple[int, float] | None = None
         self._told_at, self._best = 0.0, WORST
+        self._ask, self._stopping = stop_asker(board), False
         board.begin.remote(trial.name, trial.values, trial.seed)
 
     def replay(self, run: Store, config: Config) -> None:
@@ -137,6 +150,11 @@ class Reporter:
         if time.monotonic() - self._told_at > TOLD_SECONDS:
             self._told_at = time.monotonic()
             self._board.pin.remote(self._trial.name, progress)
+            self._stopping = self._ask()
+
+    def stopping(self) -> bool:
+        """Whether to save and stop, as far as the board has answered."""
+        return self._stopping
 
     def say(self, text: str) -> None:
         """A line for the user."""

@@ -15,7 +15,7 @@ from satgan.judge.score import about
 from satgan.pictures.charts import STYLE
 from satgan.pictures.grid import sheet
 from satgan.pictures.web import data_url, pixels_of
-from satgan.train.checkup import FOUND, OVER
+from satgan.train.checkup import FOUND, OVER, found_in
 from satgan.train.film import FILM_NAME, INPUTS_NAME
 
 REPORT_NAME = "report.html"
@@ -66,7 +66,7 @@ def report_page(record: Record) -> str:
         record=record, style=STYLE, shots=list(_shots(record)), film=_picture(record, FILM_NAME),
         inputs=_picture(record, INPUTS_NAME), score_chart=score_chart(record), score_charts=list(score_charts(record)),
         charts=list(charts_of(record)), scores=_scores(record), last=_last(record), base=base, changes=changes,
-        findings=_findings(record),
+        findings=found_in(record.events()),
         happened=[_told(entry) for entry in record.events() if entry["event"] not in ORDINARY],
         portrait=None if isinstance(portrait, str) else _drawn(portrait),
         no_portrait=portrait if isinstance(portrait, str) else "",
@@ -102,17 +102,6 @@ def _scores(record: Record) -> list[dict[str, Any]]:
         return []
     rows = [{"name": name, "meaning": about(name).meaning, **score} for name, score in chosen["scores"].items()]
     return sorted(rows, key=lambda row: -row["ratio"])
-
-
-def _findings(record: Record) -> list[dict[str, Any]]:
-    """What the doctor found while the run went on, the newest of each rule; `until` where it is over."""
-    found: dict[str, dict[str, Any]] = {}
-    for entry in record.events():
-        if entry["event"] == FOUND:
-            found[entry["rule"]] = entry | {"until": None}
-        elif entry["event"] == OVER and entry["rule"] in found:
-            found[entry["rule"]]["until"] = entry["step"]
-    return sorted(found.values(), key=lambda entry: (entry["until"] is not None, entry["level"], entry["rule"]))
 
 
 def _last(record: Record) -> dict[str, Any]:

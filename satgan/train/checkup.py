@@ -1,6 +1,7 @@
 """The doctor beside a run: it hears what the journal notes, and is asked at each checkpoint."""
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from satgan.config import Config
@@ -12,6 +13,18 @@ FIRST_ENTRIES, LAST_ENTRIES = 50, 250
 """Log steps that are kept: how a run began, and how it goes on. At 20 steps each the latter are 5,000 steps."""
 
 FOUND, OVER = "finding", "finding_over"
+
+
+def found_in(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a run's journal has of the doctor's findings: the newest of each rule with its `step`, and `until`, after
+    which step it was over; None: it held to the last. What holds comes first, errors before warnings."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in events:
+        if entry.get("event") == FOUND:
+            found[entry["rule"]] = entry | {"until": None}
+        elif entry.get("event") == OVER and entry["rule"] in found:
+            found[entry["rule"]]["until"] = entry["step"]
+    return sorted(found.values(), key=lambda entry: (entry["until"] is not None, entry["level"], entry["rule"]))
 
 
 class Checkup:

@@ -122,7 +122,7 @@ def _report(step: int, url: str, numbers: dict[str, float]) -> None:
 def launch(
     config: Config, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr,
     seconds_left: Callable[[], float] = lambda: math.inf,
-    judged: Callable[[int, Judgement], None] = lambda step, judgement: None,
+    judged: Callable[[int, Judgement], None] = lambda step, judgement: None, stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:  # fmt: skip
     """Trains on `train.workers` Ray Train workers, on the cluster that RAY_ADDRESS names or a local one.
 
@@ -133,9 +133,10 @@ def launch(
         seconds_left: for how long from now the run is surely this process's; raises what it must end for at once,
             without saving.
         judged: called in this process, by another thread, with the judgements of checkpoints.
+        stop: asked in this process, by another thread, whether to save and stop.
 
     Raises:
-        Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
+        Stopped: by Ctrl-C, SIGTERM or `stop`, after a checkpoint.
         SatganError: what a worker raised, as it was; workers crashed too often, or found no room.
     """
     with ray_running(config) as gpus:
@@ -147,7 +148,7 @@ def launch(
             run_config=_run_config(config, board),
             torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=COLLECTIVE_SECONDS),
         )
-        with StopSignals() as signals, watching(board, show, say, seconds_left, signals, judged):
+        with StopSignals(stop) as signals, watching(board, show, say, seconds_left, signals, judged):
             try:
                 result: Any = trainer.fit()
             except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:

@@ -86,7 +86,7 @@ def hold(config: Config, say: Callable[[str], None] = say_on_stderr) -> Lease:
 
 def start(
     config: Config, lease: Lease, show: Callable[[Progress], None], say: Callable[[str], None] = say_on_stderr,
-    judged: Callable[[int, Judgement], None] = lambda step, judgement: None,
+    judged: Callable[[int, Judgement], None] = lambda step, judgement: None, stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:  # fmt: skip
     """Trains: in this process with `workers` 0, else under Ray Train; and notes what came of it in the store's log.
 
@@ -96,13 +96,14 @@ def start(
         show: called with the newest progress.
         say: called with lines for the user about what went wrong and did not end the run.
         judged: called with the judgements of checkpoints; see `Watch`.
+        stop: asked now and then whether to save and stop, as after Ctrl-C.
 
     Raises:
-        Stopped: by Ctrl-C or SIGTERM, after a checkpoint.
+        Stopped: by Ctrl-C, SIGTERM or `stop`, after a checkpoint.
         RunLost: another process has taken it over.
     """
     try:
-        outcome = _train(config, lease, show, say, judged)
+        outcome = _train(config, lease, show, say, judged, stop)
     except SatganError as error:
         if not isinstance(error, RunLost | StoreError):  # the run is another's, or the store does not answer
             _observe(config, error, say)
@@ -113,13 +114,13 @@ def start(
 
 def _train(
     config: Config, lease: Lease, show: Callable[[Progress], None], say: Callable[[str], None],
-    judged: Callable[[int, Judgement], None],
+    judged: Callable[[int, Judgement], None], wishes: Callable[[], bool],
 ) -> Outcome:  # fmt: skip
     if config.train.workers:
         from satgan.train.ray_job import launch
 
-        return launch(config, show, say, lease.seconds_left, judged)
-    with StopSignals() as signals:
+        return launch(config, show, say, lease.seconds_left, judged, wishes)
+    with StopSignals(wishes) as signals:
 
         def stop() -> bool:
             lease.check()

@@ -4,6 +4,7 @@ save."""
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
@@ -28,12 +29,20 @@ def stopped(train: TrainConfig, step: int, checkpoint: str, why: str) -> Stopped
 class StopSignals:
     """Listens to SIGINT and SIGTERM for the time of a `with` block; in other threads than the main one to nothing.
 
-    The first signal sets `wished`; the second raises KeyboardInterrupt in the main thread.
+    After the first signal `wished` is true; the second raises KeyboardInterrupt in the main thread.
+
+    Args:
+        also: who may wish the same.
     """
 
-    def __init__(self) -> None:
-        self.wished = False
+    def __init__(self, also: Callable[[], bool] = lambda: False) -> None:
+        self._also, self._was_heard = also, False
         self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def wished(self) -> bool:
+        """Whether to save and stop."""
+        return self._was_heard or self._also()
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
@@ -47,9 +56,9 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
-        if self.wished:
+        if self._was_heard:
             raise KeyboardInterrupt
-        self.wished = True
+        self._was_heard = True
         # Not print: the signal may have come amid a print to the same stream, which cannot be entered twice.
         with suppress(OSError):
             os.write(STDERR, f"\n{TOLD}\n".encode())

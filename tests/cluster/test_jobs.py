@@ -23,6 +23,7 @@ from satgan.train.lease import LEASE_NAME
 from tests.cluster.ray_head import Head, answer, head_running
 from tests.cluster.relay import Relay, relay_to
 from tests.train.conftest import made_tiles, until
+from tune.table import sweep_in
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_OPTIONS = [
@@ -151,6 +152,37 @@ def _has_all(head: Head) -> bool:
 def _metrics(head: Head) -> str:
     with urllib.request.urlopen(f"{head.metrics}/metrics", timeout=10) as told:
         return bytes(told.read()).decode()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_submitted_sweep_outlives_the_laptop_and_the_same_command_goes_on(
+    laptop: Laptop, s3_prefix: str, tmp_path: Path
+) -> None:
+    """Submit; kill the laptop; the same command follows the same job to its ranking; once more, all is done."""
+    pack(made_tiles(), f"{s3_prefix}/tiles", size=16, channels=3, seed=1, source="made", cut={})
+    space = tmp_path / "rates.yaml"
+    space.write_text("vary:\n  recipe.generator_learning_rate: [1.0e-3]\n")
+    words = ["submit", "sweep", str(space), *RUN_OPTIONS, "--tiles", f"{s3_prefix}/tiles", "--seeds", "1"]
+    words += ["--store", f"{s3_prefix}/runs", "--train.steps", "300"]
+    first, trials = laptop(*words), open_store(f"{s3_prefix}/runs/rates/trials")
+    until(lambda: first.poll() is not None or trials.list())
+    os.killpg(first.pid, signal.SIGKILL)
+    rankings = []
+    for jobs in (["succeeded"], ["succeeded"] * 2):
+        again = laptop(*words)
+        said, told = again.communicate()
+        assert again.returncode == 0, told
+        rankings.append(re.findall(r"^\d .*complete$", said, re.MULTILINE))
+        known = json.loads(laptop("jobs", "--json").communicate()[0])
+        assert [job["state"] for job in known if job["run"].endswith("/rates")] == jobs
+    assert rankings[0] == rankings[1]
+    assert len(rankings[0]) == 2
+    found = sweep_in(f"{s3_prefix}/runs/rates")
+    assert [row.state for row in found.rows] == ["complete"] * 2
+    for row in found.rows:
+        starts = [one for one in events_in(open_store(row.url).read("journal.jsonl")) if one["event"] == "start"]
+        assert len(starts) == 1, "nothing was done twice"
 
 
 @pytest.mark.ray

@@ -91,12 +91,24 @@ def test_a_machine_that_is_not_in_the_table_needs_no_price(tmp_path: Path) -> No
     assert f"many, p9.huge on spot, one of its 4 GPUs, by {prices} over" in said[-1]
 
 
-def test_submit_takes_prices_for_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_has_the_prices_of_its_machines_and_the_dearest_ones_with_a_budget(tmp_path: Path) -> None:
+    known, space = cluster(tmp_path), tmp_path / "space.yaml"
+    space.write_text("vary: {}")
+    words = [str(space), *SHARED]
+    found = sweep_submission(words, known).words
+    assert found[-5:] == ("--train.head-price", HEAD, "--train.worker-price", WORKER, "--resume")
+    own = ["--train.worker-price", "9", "--train.head-price", "1"]
+    assert sweep_submission([*words, *own], known).words[-5:] == (*own, "--resume")
+    mixed = cluster(tmp_path, MIXED)
+    usual, dear = (float(sweep_submission([*words, *more], mixed).words[-2]) for more in ((), ("--budget", "20")))
+    assert dear > usual
+
+
+@pytest.mark.parametrize("verb", [["train", "demo"], ["sweep", "space.yaml"]])
+def test_submit_takes_prices(verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     submit = ["submit", "--cluster", str(cluster(tmp_path)), "--prices", str(tmp_path / "none.yaml")]
-    assert main([*submit, "train", "demo", *SHARED]) == 2
+    assert main([*submit, *verb, *SHARED]) == 2
     assert f"--prices {tmp_path / 'none.yaml'} cannot be read" in capsys.readouterr().err
-    assert main([*submit, "sweep", "space.yaml", *SHARED]) == 2
-    assert "--prices is for" in capsys.readouterr().err
 
 
 def added(words: list[str], known: Path) -> tuple[str, ...]:

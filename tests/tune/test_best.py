@@ -49,6 +49,19 @@ def test_a_bad_base_is_said_and_a_good_one_is_kept() -> None:
     assert "gl2_0.1-s1 diverged: step 3: real_loss = nan" in verdicts(gone)
 
 
+def test_what_the_doctor_finds_in_most_trials_of_the_base_setting_is_told() -> None:
+    """A share of the loss is large (S25) long before a score shows it."""
+    share = {"rule": "S25", "level": "warning", "found": "the L2 term is 60%", "action": "--recipe.generator-l2 0.01"}
+    ill = [row(1e-1, seed, 5.0, findings=[share]) for seed in (1, 2)]
+    well = [row(0, seed, 5.0) for seed in (1, 2)]
+    (told,) = (line for line in verdicts(found(*ill, *well, base=1e-1)) if "the doctor" in line)
+    assert told == (
+        "the doctor, in 2 of 2 trials of the base setting: S25 warning: the L2 term is 60% (--recipe.generator-l2 0.01)"
+    )
+    assert "the doctor" not in " ".join(verdicts(found(*ill, *well, base=0)))
+    assert "the doctor" not in " ".join(verdicts(found(ill[0], row(1e-1, 2, 5.0), *well, base=1e-1))), "not in most"
+
+
 def test_a_sweep_that_is_not_through_says_so_first() -> None:
     told = verdicts(
         found(row(0, 1, 5.0), row(0, 2, 5.0), row(1e-4, 1, None, "missing"), row(1e-4, 2, 4.0, "broken off"))

@@ -3,7 +3,7 @@
 import io
 
 from satgan.train.progress import Progress
-from tune.board import Line, SweepBoard, TableScreen, table_text
+from tune.board import Line, SweepBoard, TableScreen, cost_text, table_text
 
 
 def progress(step: int, seconds_left: float, dollars: float | None = None) -> Progress:
@@ -23,13 +23,11 @@ def test_the_table_tells_trial_values_step_score_time_and_cost() -> None:
     assert told == "1 of 4 trials through · best so far 4.00 · 30:30 left · 0.42 GPU-hours so far"
 
 
-def test_the_table_tells_what_all_trials_cost_where_prices_are_known() -> None:
-    lines = [
-        Line("a", {}, False, progress(100, 0, 1.5), None, 1800.0),
-        Line("b", {}, True, progress(40, 60.0, 0.25), None, 1800.0),
-        Line("c", {}, True, None, None, 0.0),
-    ]
-    assert table_text(lines, 3, 2, (1.0, "GPU")).endswith("1.00 GPU-hours · 1.75 USD so far")
+def test_the_table_tells_what_the_sweep_costs_where_prices_are_known() -> None:
+    lines = [Line("a", {}, False, progress(100, 0, 1.5), None, 1800.0), Line("b", {}, True, None, None, 1800.0)]
+    for dollars, budget, told in ((0.0, None, ""), (1.75, None, " · 1.75 USD"), (1.75, 20.0, " · 1.75 of 20 USD")):
+        text = table_text(lines, 3, 2, (1.0, "GPU"), cost_text(dollars, budget))
+        assert text.endswith(f"1.00 GPU-hours{told} so far")
 
 
 def test_a_board_counts_the_time_of_every_attempt() -> None:
@@ -38,7 +36,7 @@ def test_a_board_counts_the_time_of_every_attempt() -> None:
     board.begin("a", {"x": 1}, 5)
     board.score("a", 10, 3.0)
     board.end("a")
-    ((line,), said) = board.take()
+    ((line,), said, _) = board.take()
     assert (line.values, line.running, line.score) == ({"x": 1, "seed": 5}, False, (10, 3.0))
     assert 0 <= line.seconds < 60
     assert said == ["a · step 10/? · score 3.00 (floor 1)"]

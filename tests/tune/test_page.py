@@ -9,6 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from satgan.config import load_config
+from satgan.doctor.finding import Finding
 from satgan.tiles.store import open_store
 from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
 from tests.tune.plans import found, row
@@ -37,6 +38,22 @@ def test_the_page_tells_every_trial_and_asks_for_nothing_else() -> None:
     assert "larger than changing the seed" in page
 
 
+def test_the_page_tells_the_doctors_findings_of_each_trial_and_of_its_setting() -> None:
+    share = Finding("S25", "warning", "the L2 term is 60% of <it>", 0.6, 0.5, "--recipe.generator-l2 0.01", 20)
+    worse = share._replace(found="the L2 term is 80% of <it>", figure=0.8).as_dict() | {"step": 20, "until": None}
+    over = share._replace(rule="S31", level="error", found="fast").as_dict() | {"step": 20, "until": 40}
+    held = share.as_dict() | {"step": 20, "until": None}
+    told = [ROWS[0]._replace(findings=[held]), ROWS[1]._replace(findings=[worse, over]), *ROWS[2:]]
+    page = sweep_page(found(*told))
+    assert "<td>S25 in 2, S31 in 1</td>" in page, "of the setting"
+    assert page.count("S25 warning</span>") == 2
+    assert page.count("S31 error</span>") == 1
+    assert "<td>the L2 term is 80% of &lt;it&gt;</td>" in page, "the one that lies farthest off"
+    assert f"2 of 4</summary>{ROWS[0].trial}, {ROWS[1].trial}</details>" in page
+    assert f"{ROWS[1].trial} (over after step 40)" in page
+    assert "Nothing while the trials went on" in sweep_page(found(*ROWS))
+
+
 def test_the_page_tells_what_the_sweep_has_cost_where_that_is_known() -> None:
     assert "0.75 USD" in sweep_page(found(*(one._replace(dollars=0.25) for one in ROWS[:3])))
     assert "USD." not in sweep_page(found(*ROWS))
@@ -63,6 +80,7 @@ def test_the_table_holds_everything_of_every_trial(make_config: MakeConfig) -> N
     assert told["spectrum.value"] / told["spectrum.floor"] == pytest.approx(told["spectrum.ratio"], rel=1e-3)
     assert told["last.generator_regularizer_share_after"] > 0
     assert told["dollars"] > 0
+    assert "S07" in [finding["rule"] for finding in json.loads(told["findings"])], "150 tiles are few"
     assert table[1]["why"] == FAILED.why
     assert table[1]["score"] is None
 

@@ -123,11 +123,11 @@ def test_factors_on_the_base_follow_the_batch_and_the_kernel() -> None:
 def test_searches_that_do_not_go_together_are_refused_with_the_reason() -> None:
     rates = space_from({"vary": RANGE, "search": "pbt"})
     with pytest.raises(ConfigError, match="holds no checkpoint"):
-        check_search(rates, "none", [1], 2, None)
+        check_search(rates, "none", [1], 2, None, None)
     with pytest.raises(ConfigError, match="--stop asha"):
-        check_search(rates, "asha", [1], 1, None)
+        check_search(rates, "asha", [1], 1, None, None)
     with pytest.raises(ConfigError, match=r"gan\.filters"):
-        check_search(space_from({"vary": {"gan.filters": [[8, 8]]}, "search": "pbt"}), "none", [1], 1, None)
+        check_search(space_from({"vary": {"gan.filters": [[8, 8]]}, "search": "pbt"}), "none", [1], 1, None, None)
     with pytest.raises(ConfigError, match="2 seeds"):
-        check_search(space_from({"vary": RANGE, "search": "tpe"}), "asha", [1, 2], 1, None)
-    check_search(space_from({"vary": RANGE, "search": "tpe"}), "asha", [1], 2, None)
+        check_search(space_from({"vary": RANGE, "search": "tpe"}), "asha", [1, 2], 1, None, None)
+    check_search(space_from({"vary": RANGE, "search": "tpe"}), "asha", [1], 2, None, None)

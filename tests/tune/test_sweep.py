@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,13 @@ import pytest
 
 from satgan.__main__ import main
 from satgan.config import load_config
+from satgan.sweep_verbs import plan_from, sweep_parser
 from satgan.tiles.shards import pack
 from satgan.tiles.store import open_store
 from satgan.train.journal import JOURNAL_NAME, events_in
 from tests.train.conftest import made_tiles, run, until, weights_of
 from tests.tune.conftest import SMALL
+from tune.sweep import sweep
 from tune.table import Found, Row, sweep_in
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -62,8 +67,9 @@ def fetched(row: Row, folder: Path) -> dict[str, bytes]:
 
 
 def test_a_sweep_on_a_bucket_is_killed_resumed_ranked_pulled_and_sampled(
-    s3_prefix: str, tile_set: str, small: str, rates: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    local_ray: None, s3_prefix: str, tile_set: str, small: str, rates: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     """Driver and all die after the first trial; the rest is finished, to the bits of trials that ran alone."""
     tiles, store = f"{s3_prefix}/tiles", f"{s3_prefix}/store"
     pack(made_tiles(), tiles, size=16, channels=3, seed=1, source="made", cut={})
@@ -84,10 +90,8 @@ def test_a_sweep_on_a_bucket_is_killed_resumed_ranked_pulled_and_sampled(
     assert main(words) == 2, "it is there: without --resume nothing is touched"
     assert main([*words, "--resume", "--recipe.generator-updates", "1"]) == 2, "other settings are another sweep"
     assert "recipe.generator_updates: 2 before, 1 now" in capsys.readouterr().err
-    done = subprocess.run(
-        [sys.executable, "-m", "satgan", *words, "--resume", "--json"], capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr.decode()
+    assert main([*words, "--resume", "--json"]) == 0
+    ranking = json.loads(capsys.readouterr().out)["ranking"]
     found = sweep_in(url)
     assert {row.trial for row in found.rows if row.state == "complete"} == NAMES
     assert all(len(row.curve) == 3 for row in found.rows), "every checkpoint is judged"
@@ -96,7 +100,6 @@ def test_a_sweep_on_a_bucket_is_killed_resumed_ranked_pulled_and_sampled(
         assert fetched(row, tmp_path) == alone(row.trial, tile_set, tmp_path)
     pieces = list((tmp_path / "cache").rglob("piece-*"))
     assert pieces, "trials share what was read of the bucket"
-    ranking = json.loads(done.stdout)["ranking"]
     assert [len(one["trials"]) for one in ranking] == [2, 2, 2]
     keys = {key for key, _ in open_store(url).list() if "/" not in key}
     assert keys == {"sweep.yaml", "sweep.html", "sweep.parquet"}
@@ -109,20 +112,20 @@ def test_a_sweep_on_a_bucket_is_killed_resumed_ranked_pulled_and_sampled(
 
 
 def test_a_killed_trial_goes_on_and_a_repeated_sweep_gives_the_same_table(
-    tile_set: str, small: str, rates: str, tmp_path: Path
+    local_ray: None, tile_set: str, small: str, rates: str, tmp_path: Path
 ) -> None:
-    for name in ("undisturbed", "disturbed"):
-        words = words_of(rates, small, tile_set, str(tmp_path), "--name", name, "--train.steps", "40")
-        driver = begun(words, tmp_path / f"{name}.log")
-        try:
-            if name == "disturbed":
-                trial = tmp_path / name / "trials" / "glr_4e-05-s1"
-                until(lambda: driver.poll() is not None or [*trial.glob("checkpoints/*/COMPLETE")])  # noqa: B023
-                os.kill(json.loads((trial / "lease.json").read_text())["pid"], signal.SIGKILL)
-            assert driver.wait(timeout=240) == 0, (tmp_path / f"{name}.log").read_text()
-        finally:
-            driver.kill()
-            driver.wait()
+    words = words_of(rates, small, tile_set, str(tmp_path), "--train.steps", "40", "--seeds", "1")
+    assert main([*words, "--name", "undisturbed"]) == 0
+    trial = tmp_path / "disturbed" / "trials" / "glr_4e-05-s1"
+
+    def kill() -> None:
+        until(lambda: [*trial.glob("checkpoints/*/COMPLETE")])
+        os.kill(json.loads((trial / "lease.json").read_text())["pid"], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    assert main([*words, "--name", "disturbed"]) == 0
+    killer.join()
     undisturbed, disturbed = (sweep_in(str(tmp_path / name)) for name in ("undisturbed", "disturbed"))
     assert scores(undisturbed) == scores(disturbed)
     hit = next(row for row in disturbed.rows if row.trial == "glr_4e-05-s1")
@@ -212,3 +215,22 @@ def test_a_sweep_of_which_every_trial_diverges_says_so(
     assert "not finite" in told or "= nan" in told or "= inf" in told
     assert {row.state for row in sweep_in(str(tmp_path / "rates")).rows} == {"diverged"}
     assert main([*words, "--resume"]) == 1, "they would again"
+
+
+def test_trials_that_cannot_begin_say_why(
+    local_ray: None, tile_set: str, small: str, rates: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Their tiles vanish after all was looked at; none of them has a folder that could tell."""
+    tiles = shutil.copytree(tile_set, tmp_path / "tiles")
+    words = words_of(rates, small, str(tiles), str(tmp_path / "store"), "--train.restarts", "0")[1:]
+    plan = plan_from(sweep_parser(words).parse_all(words))
+
+    def vanish(text: str) -> None:
+        shutil.rmtree(tiles, ignore_errors=True)
+
+    found, _ = sweep(plan, False, None, vanish)
+    assert {row.state for row in found.rows} == {"missing"}
+    told = capfd.readouterr().err
+    assert "Traceback" not in told
+    for name in NAMES:
+        assert re.search(rf"^{re.escape(name)}( failed)?: .*{re.escape(str(tiles))}", told, re.MULTILINE)
