@@ -40,12 +40,16 @@ class Fate(NamedTuple):
                     the judge begins; 0: never
     poison          (step, lane, attempts): in the first so many attempts that lane's noise is infinite in that step
     astray          (worker, step): that worker alone takes path A there, the others path B
+    gone            (worker, step): it is killed there, as with its machine
+    disbanded       (worker, step): its process group is destroyed there, as Ray Train does when one of them is lost
     timeout_seconds of what workers tell each other
     """
 
     kill_at: int = 0
     poison: tuple[int, int, int] | None = None
     astray: tuple[int, int] | None = None
+    gone: tuple[int, int] | None = None
+    disbanded: tuple[int, int] | None = None
     timeout_seconds: float = LIMIT_SECONDS
 
 
@@ -117,6 +121,10 @@ def _befall(fate: Fate, worker: int) -> Callable[[], int]:
         nonlocal steps
         if fate.astray and fate.astray[1] == steps:
             pair.verdict = Verdict(1.0, 1.0) if worker == fate.astray[0] else Verdict(0.0, 0.0)
+        if fate.gone == (worker, steps):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fate.disbanded == (worker, steps):
+            dist.destroy_process_group()
         steps += 1
         return train_step(pair)
 
