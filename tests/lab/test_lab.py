@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
@@ -25,6 +26,8 @@ SUBSTITUTIONS = (
     ("    resources: {}\n", "    resources: {CPU: 1}\n"),
     # The environment is there, with PyTorch for CPUs: what CUDA takes is left out.
     ("requirements.lock: requirements.lock", "requirements.lock: ~/requirements.lock"),
+    # Nobody waits ten minutes here for machines to be given back.
+    ("idle_timeout_minutes: 10", "idle_timeout_minutes: 0.75"),
 )
 """All that differs from the repository's cluster.yaml, once its places are filled in."""
 
@@ -39,7 +42,8 @@ OPTIONS = [
 FILE = "/home/ubuntu/cluster.yaml"
 SUBMIT = ["satgan", "submit", "--cluster", FILE, "train", "article", *OPTIONS, "--store", f"{STORE}/runs",
           "--workers", "1:2"]  # fmt: skip
-NOTICE_SECONDS = 30
+AT_HOME = "/home/ubuntu/runs"
+NOTICE_SECONDS = 20
 """EC2 gives two minutes."""
 
 
@@ -136,7 +140,7 @@ def lock_without_cuda() -> str:
     return "\n".join(kept)
 
 
-def refused(world: Lab, head: dict[str, Any]) -> None:
+def refused(world: Lab, watch: Watch, head: dict[str, Any]) -> None:
     """Without the token nobody gets in: not through the job server, not through Ray's own port, not from elsewhere."""
     ask = (
         "import sys, urllib.request, urllib.error\n"
@@ -163,17 +167,29 @@ def refused(world: Lab, head: dict[str, Any]) -> None:
     assert tried.returncode, tried.stdout
     assert "IN" not in tried.stdout
     assert "token" in tried.stderr.lower(), tried.stderr[-2000:]
+    watch.say("who has no token was refused")
 
 
 def bring_up(world: Lab, watch: Watch) -> dict[str, Any]:
     """`ray up`; the head."""
     world.run("satgan", "cluster", "check", FILE, timeout_seconds=120)
     watch.say("the file is checked")
-    world.run("ray", "up", FILE, "-y", "--no-config-cache", timeout_seconds=600)
+    return ray_up(world, watch)
+
+
+def ray_up(world: Lab, watch: Watch) -> dict[str, Any]:
+    """A head, which was not there."""
+    before = ids(world)
+    world.run("ray", "up", FILE, "-y", timeout_seconds=600)
     watch.say("ray up has ended")
-    (head,) = world.machines()
+    (head,) = [machine for machine in world.machines() if machine["id"] not in before]
     assert (head["profile"], head["life"]) == ("satgan-head", "on-demand")
     return head
+
+
+def ids(world: Lab) -> set[str]:
+    """Of the machines that run."""
+    return {machine["id"] for machine in world.machines()}
 
 
 def train_on_two(world: Lab, watch: Watch) -> list[dict[str, Any]]:
@@ -191,7 +207,7 @@ def train_on_two(world: Lab, watch: Watch) -> list[dict[str, Any]]:
 
 def lose_one(world: Lab, watch: Watch, lost: dict[str, Any]) -> None:
     """EC2 announces that it takes a machine back, and does; the run saves, goes on, and gets another machine."""
-    attempts = len(watch.attempts())
+    attempts, before = len(watch.attempts()), ids(world)
     deadline = datetime.now(UTC) + timedelta(seconds=NOTICE_SECONDS)
     world.announce(lost, deadline.strftime("%Y-%m-%dT%H:%M:%SZ"))
     watch.say(f"EC2's notice to {lost['id']}")
@@ -200,34 +216,55 @@ def lose_one(world: Lab, watch: Watch, lost: dict[str, Any]) -> None:
     until(lambda: [saved for saved in watch.events("checkpoint") if saved["step"] == notice["step"]], 60, "it saves")
     watch.say(f"the run has heard of it and saved, after step {notice['step']}")
     time.sleep(max(0.0, (deadline - datetime.now(UTC)).total_seconds()))
+    world.run_out_of_spot()
     world.take_back(lost)
-    watch.say("the machine is gone")
+    watch.say("the machine is gone, and EC2 has no other on spot")
     until(lambda: len(watch.attempts()) > attempts, 600, "the run goes on")
     watch.say(f"the run goes on with {watch.attempts()[-1][0]} worker(s)")
     until(lambda: watch.trains(2, after=attempts), 600, "2 workers again")
-    assert lost["id"] not in {machine["id"] for machine in world.machines()}
-    watch.say("2 workers train again, one of them on a new machine")
+    assert lost["id"] not in ids(world)
+    (new,) = [machine for machine in world.machines() if machine["id"] not in before]
+    assert (new["profile"], new["life"]) == ("satgan-worker", "on-demand")
+    watch.say("2 workers train again, one of them on a machine that came on demand")
 
 
-def resume_and_compare(world: Lab, watch: Watch) -> None:
-    """The same command takes the run to its end: with the bits of the same run in one process on the laptop."""
-    world.run("satgan", "jobs", "--cluster", FILE, "stop", "lab", timeout_seconds=300)
-    watch.say("stopped by the operator")
-    steps = str(max(step for _, step in watch.attempts()) + 55)
+def lose_the_head(world: Lab, watch: Watch, head: dict[str, Any]) -> str:
+    """The head dies, and Ray with it. `ray up` again, the same command: the run goes on from its store, to its end."""
+    world.take_back(head)
+    until(lambda: head["id"] not in ids(world), 60, "the head is gone")
+    watch.say("the head is gone, with job server, driver and Ray")
+    ray_up(world, watch)
+    stands = watch.events("checkpoint")[-1]["step"]
+    steps = str(stands + 155)
     world.run(*SUBMIT, "--train.steps", steps, timeout_seconds=600)
-    watch.say(f"the same command with {steps} steps resumed it, and came to its end")
-    train = ["satgan", "train", "article", *OPTIONS, "--workers", "0", "--train.steps", steps]
-    world.run(*train, "--store", "/home/ubuntu/runs", timeout_seconds=600)
-    errand = [sys.executable, "-m", "tests.lab.errands", "same", RUN, "/home/ubuntu/runs/lab"]
+    watch.say(f"the same command, with {steps} steps, has resumed the run and come to its end")
+    assert watch.events("resume")[-1]["step"] >= stands
+    assert watch.events("end")
+    return steps
+
+
+def bring_home(world: Lab, watch: Watch, steps: str) -> None:
+    """On the laptop: the same run in one process has the same bits; its checkpoint is pulled, and tiles are drawn."""
+    train = ["satgan", "train", "article", *OPTIONS, "--workers", "0", "--train.steps", steps, "--store", AT_HOME]
+    world.run(*train, timeout_seconds=600)
+    errand = [sys.executable, "-m", "tests.lab.errands", "same", RUN, f"{AT_HOME}/lab"]
     compared = json.loads(world.run(*errand, timeout_seconds=120))
     watch.say(f"beside the same run on the laptop, in one process: {compared}")
     assert compared["steps"] == [int(steps)] * 2
     assert compared["weights"]
     assert compared["numbers"]
     assert compared["count"] >= int(steps) // 50
-    drawn = world.run("satgan", "sample", RUN, "--count", "4", "--out", "/home/ubuntu/new", timeout_seconds=120)
+    world.run("satgan", "pull", RUN, "--to", f"{AT_HOME}/pulled", timeout_seconds=120)
+    drawn = world.run("satgan", "sample", f"{AT_HOME}/pulled", "--count", "4", "--out", f"{AT_HOME}/new",
+                      timeout_seconds=120)  # fmt: skip
     assert len(drawn.split()) == 4
-    watch.say("4 tiles drawn on the laptop from the run's checkpoint in the bucket")
+    watch.say("the checkpoint was pulled from the bucket, and 4 tiles drawn from it")
+
+
+def go_idle(world: Lab, watch: Watch) -> None:
+    """Machines that have nothing to do are given back."""
+    until(lambda: [machine["profile"] for machine in world.machines()] == ["satgan-head"], 400, "the workers go")
+    watch.say("the autoscaler has given the idle workers back")
 
 
 def take_down(world: Lab, watch: Watch) -> None:
@@ -243,10 +280,15 @@ def take_down(world: Lab, watch: Watch) -> None:
 def test_a_cluster_from_ray_up_to_ray_down(world: Lab) -> None:
     watch = Watch(world)
     prepare(world)
-    refused(world, bring_up(world, watch))
-    watch.say("who has no token was refused")
-    with watch.following(RUN):
+    head = bring_up(world, watch)
+    with watch.following(RUN), ThreadPoolExecutor(1) as meanwhile:
+        others = meanwhile.submit(refused, world, watch, head)
         spot = train_on_two(world, watch)
+        others.result()
         lose_one(world, watch, spot[0])
-        resume_and_compare(world, watch)
+        steps = lose_the_head(world, watch, head)
+    with ThreadPoolExecutor(1) as meanwhile:
+        laptop = meanwhile.submit(bring_home, world, watch, steps)
+        go_idle(world, watch)
+        laptop.result()
     take_down(world, watch)

@@ -93,6 +93,14 @@ def _live(tree: dict[str, Any], worker: int, workers: int, meeting: str, left: A
         (Path(config.train.store) / f"{config.train.name}.ticks").write_text(str(ticks()))
 
 
+def _part(fate: Fate, here: tuple[int, int]) -> None:
+    """Takes this worker, or its company, away."""
+    if fate.gone == here:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fate.disbanded == here:
+        dist.destroy_process_group()
+
+
 def _befall(fate: Fate, worker: int) -> Callable[[], int]:
     """Puts the fate into this process; returns who tells the ticks so far."""
     lock, count, steps = threading.Lock(), 0, 0
@@ -121,10 +129,7 @@ def _befall(fate: Fate, worker: int) -> Callable[[], int]:
         nonlocal steps
         if fate.astray and fate.astray[1] == steps:
             pair.verdict = Verdict(1.0, 1.0) if worker == fate.astray[0] else Verdict(0.0, 0.0)
-        if fate.gone == (worker, steps):
-            os.kill(os.getpid(), signal.SIGKILL)
-        if fate.disbanded == (worker, steps):
-            dist.destroy_process_group()
+        _part(fate, (worker, steps))
         steps += 1
         return train_step(pair)
 
