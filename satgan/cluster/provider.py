@@ -21,7 +21,7 @@ REFUSALS = ("InsufficientInstanceCapacity", "MaxSpotInstanceCountExceeded", "Spo
 docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
 
 
-class SpotFirst(AWSNodeProvider):  # type: ignore[misc]
+class SpotFirst(AWSNodeProvider):
     """Ray's provider of EC2's machines, with that one difference."""
 
     _one_at_a_time = threading.Lock()
@@ -44,5 +44,6 @@ class SpotFirst(AWSNodeProvider):  # type: ignore[misc]
 
     def _on_demand(self) -> int:
         """How many of the cluster's workers run on demand."""
-        workers = self.non_terminated_nodes({TAG_RAY_NODE_KIND: NODE_KIND_WORKER})
-        return sum(self._get_cached_node(worker).instance_lifecycle is None for worker in workers)
+        workers = self.non_terminated_nodes({TAG_RAY_NODE_KIND: NODE_KIND_WORKER})  # type: ignore[no-untyped-call]
+        machines: list[Any] = [self._get_cached_node(worker) for worker in workers]  # type: ignore[no-untyped-call]
+        return sum(machine.instance_lifecycle is None for machine in machines)

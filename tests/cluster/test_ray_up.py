@@ -181,7 +181,8 @@ def test_a_spot_machine_that_ec2_refuses_comes_on_demand(
     with refusing_spot(cloud.endpoint) as ec2:
         for name, value in cloud.roles["satgan-head"].environment(ec2.url).items():
             monkeypatch.setenv(name, value)
-        provider = SpotFirst(file["provider"], "satgan")
+        make: Any = SpotFirst
+        provider = make(file["provider"], "satgan")
         for count in (1, 3):
             provider.create_node(asked, tags_asked, count)
             assert ec2.refused
