@@ -93,6 +93,8 @@ def refused(world: Lab, watch: Watch, head: dict[str, Any]) -> None:
     )
     outside = world.run(sys.executable, "-c", ask, f"http://{head['address']}:8265/api/jobs/", timeout_seconds=30)
     assert "refused" in outside, outside
+    modes = world.enter(head["pid"], "stat", "--format", "%a", "/home/ubuntu/.ray/auth_token")
+    assert subprocess.run(modes, capture_output=True, text=True, check=True).stdout.strip() == "600"
     local = ["http://127.0.0.1:8265/api/jobs/"]
     token = world.run("cat", "/home/ubuntu/.ray/auth_token", timeout_seconds=10).strip()
     told = []
