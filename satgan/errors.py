@@ -12,6 +12,7 @@ SatganError                  exit status 1: the work failed
 │   ├── StoreUnreachable     no answer, or only failures, within the limits
 │   └── StoreFull            no space left
 ├── CorruptData              bytes that differ from their recorded digest
+├── WorkersLost              the other workers of the run are gone
 ├── Diverged                 a loss or a weight became infinite or not a number
 ├── RunLost                  another process has taken the run over
 └── Stopped                  at the user's word, everything saved    (exit status 130)
@@ -88,6 +89,10 @@ class StoreFull(StoreError):
 
 class CorruptData(SatganError):
     """Bytes differ from the digest that was recorded when they were written."""
+
+
+class WorkersLost(SatganError):
+    """The group of workers that this one was in is no more; it writes nothing more."""
 
 
 class Diverged(SatganError):

@@ -7,7 +7,7 @@ from typing import Any
 import botocore.session
 from botocore.validate import ParamValidator
 
-from satgan.cluster.cluster_file import ClusterFile, Finding, Path_
+from satgan.cluster.cluster_file import SPOT_FIRST, ClusterFile, Finding, Path_
 from satgan.cluster.prices import GPUS, Instance
 from satgan.errors import nearest
 
@@ -109,6 +109,10 @@ def _type(file: ClusterFile, where: Path_, config: dict[str, Any], table: Mappin
         found = f"{name} is not in the price table, so its size and cost are not known"
         yield file.finding((*where, "InstanceType"), found, "add it in a file for --prices", True)
     market = config.get("InstanceMarketOptions") or {}
+    if market.get("MarketType") == "spot" and (file.tree.get("provider") or {}).get("module") != SPOT_FIRST:
+        found = "while EC2 has no such machine on spot there is none: Ray asks for the same again and again"
+        remedy = f"provider: type: external, module: {SPOT_FIRST}, on_demand_instead: how many may come on demand"
+        yield file.finding((*where, "InstanceMarketOptions"), found, remedy, True)
     behaviour = (market.get("SpotOptions") or {}).get("InstanceInterruptionBehavior", "terminate")
     if behaviour != "terminate":
         found = f"a spot machine that is taken back would {behaviour}: Ray waits for it for ever"

@@ -15,6 +15,8 @@ COMMANDS = (
     "initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands",
     "head_start_ray_commands", "worker_start_ray_commands",
 )  # fmt: skip
+SPOT_FIRST = "satgan.cluster.provider.SpotFirst"
+"""The provider that takes machines on demand where there are no spot ones."""
 
 
 class Finding(NamedTuple):
@@ -62,6 +64,12 @@ class ClusterFile:
             raise ConfigError(
                 f"{path} has no available_node_types", "give a cluster file of Ray's, such as cluster.yaml"
             )
+
+    @property
+    def on_demand_instead(self) -> int:
+        """How many machines may come on demand in place of spot ones (satgan/cluster/provider.py)."""
+        provider = self.tree.get("provider") or {}
+        return int(provider.get("on_demand_instead", 0)) if provider.get("module") == SPOT_FIRST else 0
 
     def finding(self, where: Path_, found: str, remedy: str, is_note: bool = False) -> Finding:
         """A finding about the value that stands there."""

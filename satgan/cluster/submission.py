@@ -146,17 +146,18 @@ def worker_price(cluster: ClusterFile, table: Mapping[str, Instance], is_dearest
     if not kinds:
         return None
     if is_dearest:
-        price = max(_price(name, kind, table) for name, kind in kinds.items())
+        instead = cluster.on_demand_instead > 0
+        price = max(_price(name, kind, table, instead) for name, kind in kinds.items())
         return price._replace(machine=f"{price.machine}, the dearest that may come, since there is a budget")
     name = max(kinds, key=lambda name: int(kinds[name].get("priority", 0)))
     return _price(name, kinds[name], table)
 
 
-def _price(name: str, kind: Mapping[str, Any], table: Mapping[str, Instance]) -> Price:
-    """Of a type of machine, by GPU where it has some."""
+def _price(name: str, kind: Mapping[str, Any], table: Mapping[str, Instance], on_demand: bool = False) -> Price:
+    """Of a type of machine, by GPU where it has some; of a spot one also as it costs on demand."""
     config = kind["node_config"]
     instance = instance_of(config["InstanceType"], table)
-    is_spot = (config.get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
+    is_spot = (config.get("InstanceMarketOptions") or {}).get("MarketType") == "spot" and not on_demand
     machine = f"{name}, {config['InstanceType']} {'on spot' if is_spot else 'on demand'}"
     share = f", one of its {instance.gpus} GPUs" if instance.gpus > 1 else ""
     return Price(instance.dollars_per_hour(is_spot) / max(1, instance.gpus), machine + share)

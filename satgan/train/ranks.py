@@ -1,24 +1,39 @@
 """Which worker this is, and what workers tell each other. Without a process group: worker 0 of 1 (law 3).
 
-The only user of torch.distributed. A process group, where there is one, was made by the launcher (Ray Train).
+The only user of torch.distributed. A process group, where there is one, was made by the launcher (Ray Train). When a
+worker is lost, or one more is to come, Ray Train destroys the group from another thread, under the steps that are still
+going on. Who had company and has none any more is not alone: it would go on with its own lanes for all of them, and
+write that down. So every function here raises WorkersLost then.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from satgan.errors import WorkersLost
+
+GONE = ("Connection closed", "Connection reset", "Broken pipe", "remote process exited", "communicator was aborted")
+"""What gloo and NCCL say when the other end is not there any more. A time limit or a message of another size is told in
+their own words: the others are there then."""
+ENDED = "the launcher ended it"
+_company: set[int] = set()
+"""Sizes of the groups that this process has been in."""
+
 
 def rank() -> int:
     """This worker's number, 0 without a launcher."""
-    return dist.get_rank() if _grouped() else 0
+    with _talking():
+        return dist.get_rank() if _grouped() else 0
 
 
 def world_size() -> int:
     """How many workers there are, 1 without a launcher."""
-    return dist.get_world_size() if _grouped() else 1
+    with _talking():
+        return dist.get_world_size() if _grouped() else 1
 
 
 def lanes_of(worker: int, workers: int, lanes: int) -> range:
@@ -49,13 +64,15 @@ def sum_over_lanes(messages: list[Tensor], lanes: int) -> Tensor:
             outgoing[worker, place, : len(part)] = part
     held = [len(lanes_of(worker, workers, lanes)) for worker in range(workers)]
     incoming = outgoing.new_empty(lanes * slice_size)
-    dist.all_to_all_single(
-        incoming, outgoing.view(-1), [count * slice_size for count in held], [len(messages) * slice_size] * workers
-    )
+    with _talking():
+        dist.all_to_all_single(
+            incoming, outgoing.view(-1), [count * slice_size for count in held], [len(messages) * slice_size] * workers
+        )
     by_worker = [part.view(-1, slice_size) for part in torch.split(incoming, [count * slice_size for count in held])]
     summed = _sum_in_order([by_worker[lane % workers][lane // workers] for lane in range(lanes)])
     total = outgoing.new_empty(slice_size * workers)
-    dist.all_gather_into_tensor(total, summed)
+    with _talking():
+        dist.all_gather_into_tensor(total, summed)
     return total[:size]
 
 
@@ -76,7 +93,8 @@ def gather_lanes(tensors: list[Tensor], lanes: int) -> list[Tensor] | None:
         # As bytes: not every backend gathers every dtype.
         mine = tensors[min(turn, len(tensors) - 1)].contiguous().view(torch.uint8)
         received = [torch.empty_like(mine) for _ in range(workers)] if rank() == 0 else None
-        dist.gather(mine, received)
+        with _talking():
+            dist.gather(mine, received)
         gathered += [part.view(dtype).view(shape) for part in received or []]
     return gathered[:lanes] if rank() == 0 else None
 
@@ -85,13 +103,14 @@ def from_first(text: str) -> str:
     """What worker 0 says, on every worker."""
     if world_size() == 1:
         return text
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    raw = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8).to(device)
-    length = torch.tensor([len(raw)], device=device)
-    dist.broadcast(length, src=0)
-    if rank() != 0:
-        raw = torch.empty(int(length), dtype=torch.uint8, device=device)
-    dist.broadcast(raw, src=0)
+    with _talking():
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        raw = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8).to(device)
+        length = torch.tensor([len(raw)], device=device)
+        dist.broadcast(length, src=0)
+        if rank() != 0:
+            raw = torch.empty(int(length), dtype=torch.uint8, device=device)
+        dist.broadcast(raw, src=0)
     return bytes(raw.cpu().numpy()).decode()
 
 
@@ -108,7 +127,8 @@ def workers_on_this_machine() -> int:
 def barrier() -> None:
     """Returns when every worker has come here."""
     if _grouped():
-        dist.barrier()
+        with _talking():
+            dist.barrier()
 
 
 def _sum_in_order(parts: Sequence[Tensor]) -> Tensor:
@@ -121,4 +141,35 @@ def _sum_in_order(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _grouped() -> bool:
-    return dist.is_available() and dist.is_initialized()
+    """Whether there is a process group.
+
+    Raises:
+        WorkersLost: not any more.
+    """
+    if dist.is_available() and dist.is_initialized():
+        with _talking():
+            _company.add(dist.get_world_size())
+        return True
+    if max(_company, default=1) > 1:
+        raise _lost(ENDED)
+    return False
+
+
+@contextmanager
+def _talking() -> Iterator[None]:
+    """A block that fails of others that are gone with WorkersLost, of anything else as it does."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        gone = next((words for words in GONE if words in str(error)), "")
+        if not gone and dist.is_initialized():
+            raise
+        raise _lost(gone or ENDED) from error
+
+
+def _lost(why: str) -> WorkersLost:
+    return WorkersLost(
+        f"the group of {max(_company, default=1)} workers is no more ({why}): one of them or its machine was lost, or "
+        "the group gets another size",
+        "under Ray the run goes on from the last checkpoint by itself; else the same command does that",
+    )

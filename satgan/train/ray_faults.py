@@ -7,7 +7,7 @@ from typing import Any
 import ray
 from ray.train.v2._internal.execution.callback import ControllerCallback, ReportCallback, WorkerGroupCallback
 
-from satgan.errors import SatganError, StoreUnreachable
+from satgan.errors import SatganError, StoreUnreachable, WorkersLost
 
 WAIT_SECONDS = 0.5
 """Ray Train looks for room without a pause, with a whole core."""
@@ -53,7 +53,7 @@ class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
         """
         failures: dict[int, Exception] = worker_group_status.errors
         for failure in failures.values():
-            if isinstance(failure, SatganError) and not isinstance(failure, StoreUnreachable):
+            if isinstance(failure, SatganError) and not isinstance(failure, StoreUnreachable | WorkersLost):
                 raise failure
         # After a notice all of them fail: the one whose machine goes, and those that waited for its message.
         if not failures or self._state == "PREEMPTING":
@@ -133,7 +133,8 @@ def own_error(error: Exception) -> SatganError:
 def _line(rank: int, failure: Exception) -> str:
     gone = _gone(failure)
     if gone is None:
-        return f"worker {rank}: {type(failure).__name__}: {str(failure).strip().split('. ')[0][:200]}"
+        found = getattr(failure, "found", str(failure).strip().split(". ")[0])
+        return f"worker {rank}: {type(failure).__name__}: {found[:200]}"
     found = [re.search(pattern, str(failure)) for pattern in (r"pid=(\d+)", r"hostname='(.*?)'")]
     process, machine = (match[1] if match else "?" for match in found)
     return f"worker {rank} (process {process} on {machine}) {gone}"

@@ -34,6 +34,7 @@ DEFECTS = [
     ("InstanceInterruptionBehavior: terminate", "InstanceInterruptionBehavior: stop", "would stop"),
     ("resources: {CPU: 0}", "resources: {}", "the head offers its CPUs"),
     ("InstanceType: m7i.large", "InstanceType: c7i.large", "c7i.large is not in the price table"),
+    ("  type: external\n  module: satgan.cluster.provider.SpotFirst\n", "  type: aws\n", "Ray asks for the same again"),
     ("cache_stopped_nodes: false", "cache_stopped_nodes: true", "stopped machines are kept"),
     ("availability_zone: eu-central-1b", "availability_zone: eu-central-1a,eu-central-1b", "several zones"),
     ("availability_zone: eu-central-1b", "availability_zone: us-east-1b", "not of the region"),

@@ -74,11 +74,6 @@ def laptop(head: Head, relay: Relay, tmp_path: Path) -> Iterator[Laptop]:
         one.communicate()
 
 
-def states(laptop: Laptop) -> list[str]:
-    """Of the jobs, the newest first."""
-    return [job["state"] for job in json.loads(laptop("jobs", "--json").communicate()[0])]
-
-
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_submitted_run_survives_the_laptop_and_is_found_again(
@@ -102,13 +97,13 @@ def test_a_submitted_run_survives_the_laptop_and_is_found_again(
     assert head.token.read_text() not in told
     assert os.environ["AWS_SECRET_ACCESS_KEY"] not in shown
 
-    other = laptop(*words, "--train.steps", "5").communicate()[1]
-    assert "is being trained by far-" in other
+    other = laptop(*words, "--train.steps", "5")
     second = laptop(*words, "--train.steps", "1000000")
     lines = list[str]()
     threading.Thread(target=lambda: lines.extend(iter((second.stdout or pytest.fail("?")).readline, ""))).start()
     until(lambda: sum(line.startswith("step ") for line in lines) > 2)
     figures = scraped(head)
+    assert "is being trained by far-" in other.communicate()[1]
     assert relay.cut() > 0
     stopped = laptop("jobs", "stop", "far")
     ended = stopped.communicate()[0]
@@ -130,9 +125,12 @@ def test_a_submitted_run_survives_the_laptop_and_is_found_again(
     assert third.returncode == 0, said
     assert f"resuming far after step {last['step']} of {more}" in said
     assert complete_steps(run)[-1] == more
-    assert states(laptop) == ["succeeded", "stopped"]
-    watched = laptop("jobs", "watch", run.url).communicate()[0]
-    assert f"grid={run.url}/film/grid-{more:08d}.png" in watched
+    listed, shown, watched = (laptop("jobs", *words) for words in (["--json"], ["show", "far"], ["watch", run.url]))
+    assert [job["state"] for job in json.loads(listed.communicate()[0])] == ["succeeded", "stopped"]
+    about = shown.communicate()[0]
+    assert "state: succeeded" in about
+    assert f"resuming far after step {last['step']} of {more}" in about
+    assert f"grid={run.url}/film/grid-{more:08d}.png" in watched.communicate()[0]
 
 
 def scraped(head: Head) -> set[str]:

@@ -13,7 +13,10 @@ import botocore.exceptions
 import pytest
 import yaml
 
+from satgan.cluster.cluster_file import SPOT_FIRST
+from satgan.cluster.provider import SpotFirst
 from tests.cluster.cloud import BUCKET, PREFIX, Cloud, filled_in, moto_server
+from tests.cluster.refusing import refusing_spot
 from tests.cluster.stack import ROOT
 
 RAY = str(Path(sys.executable).parent / "ray")
@@ -41,7 +44,7 @@ class Operator:
         (home / ".ssh" / "satgan").write_text("a private key\n")
         self._environment = cloud.operator.environment(cloud.endpoint) | {
             "PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(home), "RECORD": str(self._record),
-            "RAY_TMPDIR": str(home), "TMPDIR": str(home), "RAY_USAGE_STATS_ENABLED": "0",
+            "PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(home), "TMPDIR": str(home), "RAY_USAGE_STATS_ENABLED": "0",
         }  # fmt: skip
 
     def ray(self, verb: str) -> list[list[str]]:
@@ -124,7 +127,7 @@ def test_ray_up_and_down(cloud: Cloud, operator: Operator) -> None:
     # The head starts the workers, by its own role and nothing more.
     from ray.autoscaler._private.util import prepare_config
 
-    worker = prepare_config(file)["available_node_types"]["gpu_spot"]["node_config"]
+    worker = prepare_config(file)["available_node_types"]["gpu"]["node_config"]
     asked = {name: value for name, value in worker.items() if name != "SubnetIds"}
     subnet = head["SubnetId"]
     head_keys, worker_keys = cloud.roles["satgan-head"], cloud.roles["satgan-worker"]
@@ -161,3 +164,35 @@ def test_machines_reach_their_prefix_and_nothing_else(cloud: Cloud) -> None:
         for ask in refused:
             with pytest.raises(botocore.exceptions.ClientError, match=r"AccessDenied|not authorized"):
                 ask()
+
+
+def test_a_spot_machine_that_ec2_refuses_comes_on_demand(
+    cloud: Cloud, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as the file allows; what the head asks for, with the head's rights."""
+    from ray.autoscaler._private.util import prepare_config
+    from ray.autoscaler.node_launch_exception import NodeLaunchException
+
+    file = prepare_config(yaml.safe_load((operator.home / "cluster.yaml").read_text()))
+    assert file["provider"]["module"] == f"{SpotFirst.__module__}.{SpotFirst.__name__}" == SPOT_FIRST
+    subnet = cloud.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    asked = file["available_node_types"]["gpu"]["node_config"] | {"SubnetIds": [subnet]}
+    tags_asked = {"ray-node-type": "worker", "ray-user-node-type": "gpu", "ray-launch-config": "0"}
+    with refusing_spot(cloud.endpoint) as ec2:
+        for name, value in cloud.roles["satgan-head"].environment(ec2.url).items():
+            monkeypatch.setenv(name, value)
+        make: Any = SpotFirst
+        provider = make(file["provider"], "satgan")
+        for count in (1, 3):
+            provider.create_node(asked, tags_asked, count)
+            assert ec2.refused
+        with pytest.raises(NodeLaunchException, match="InsufficientInstanceCapacity"):
+            provider.create_node(asked, tags_asked, 1)
+        came = cloud.running()
+        assert len(came) == file["provider"]["on_demand_instead"] == 2
+        for machine in came:
+            assert "InstanceLifecycle" not in machine
+            assert tags(machine)["ray-user-node-type"] == "gpu"
+            assert machine["IamInstanceProfile"]["Arn"].endswith("instance-profile/satgan-worker")
+        provider.terminate_nodes([machine["InstanceId"] for machine in came])
+    assert cloud.running() == []

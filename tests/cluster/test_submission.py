@@ -10,7 +10,7 @@ import pytest
 from ray._private.runtime_env.packaging import create_package
 
 from satgan.__main__ import main
-from satgan.cluster.cluster_file import ClusterFile
+from satgan.cluster.cluster_file import SPOT_FIRST, ClusterFile
 from satgan.cluster.job_server import cluster_file, shown, use_token
 from satgan.cluster.prices import INSTANCES
 from satgan.cluster.submission import RUN, Submission, head_price, worker_price
@@ -262,6 +262,15 @@ def test_a_budget_holds_on_the_dearest_machine_that_may_come(tmp_path: Path, mos
     assert made[4 + len(words) + 1] == f"{spot if most == 0 else dearest:g}"
     kind = "many, g6.2xlarge on spot" if most == 0 else "fallback, g6.2xlarge on demand"
     assert f"{kind}, the dearest that may come, since there is a budget" in said[-1]
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_a_budget_counts_spot_machines_that_may_come_on_demand(tmp_path: Path, most: int) -> None:
+    provider = f"provider: {{module: {SPOT_FIRST}, on_demand_instead: {most}}}"
+    file, machine = ClusterFile(cluster(tmp_path, f"{CLUSTER}\n{provider}\n")), INSTANCES["g6e.24xlarge"]
+    price = worker_price(file, INSTANCES, is_dearest=True)
+    assert price
+    assert price.dollars_per_hour == machine.dollars_per_hour(is_spot=not most) / 4
 
 
 def test_the_cluster_is_found_by_address_environment_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

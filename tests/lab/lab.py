@@ -76,6 +76,10 @@ class Lab:
         """The cloud ends it: the power goes."""
         (self.folder / "terminate").write_text(machine["id"])
 
+    def run_out_of_spot(self) -> None:
+        """From now on the cloud has no spot machine for anybody."""
+        (self.folder / "no-spot").touch()
+
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Writes a file on the laptop, below its home folder."""
         command = self.on_laptop("sh", "-c", 'umask 077; mkdir -p "$(dirname "$1")"; cat >"$1"; chmod "$2" "$1"', "sh",

@@ -3,10 +3,9 @@
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from tests.cluster.cloud import STORE, filled_in
 from tests.cluster.stack import ROOT
 from tests.lab.lab import Lab, lab, skip_unless_possible, until
+from tests.lab.watch import Watch
 
 SUBSTITUTIONS = (
     # moto gives its machines addresses of others as their public ones.
@@ -25,6 +25,8 @@ SUBSTITUTIONS = (
     ("    resources: {}\n", "    resources: {CPU: 1}\n"),
     # The environment is there, with PyTorch for CPUs: what CUDA takes is left out.
     ("requirements.lock: requirements.lock", "requirements.lock: ~/requirements.lock"),
+    # Nobody waits ten minutes here for machines to be given back.
+    ("idle_timeout_minutes: 10", "idle_timeout_minutes: 1"),
 )
 """All that differs from the repository's cluster.yaml, once its places are filled in."""
 
@@ -39,65 +41,9 @@ OPTIONS = [
 FILE = "/home/ubuntu/cluster.yaml"
 SUBMIT = ["satgan", "submit", "--cluster", FILE, "train", "article", *OPTIONS, "--store", f"{STORE}/runs",
           "--workers", "1:2"]  # fmt: skip
-NOTICE_SECONDS = 30
+AT_HOME = "/home/ubuntu/runs"
+NOTICE_SECONDS = 20
 """EC2 gives two minutes."""
-
-
-class Watch:
-    """Says what happens when, and keeps a run's journal.
-
-    Args:
-        lab: where.
-    """
-
-    def __init__(self, lab: Lab) -> None:
-        self._lab, self._start = lab, time.monotonic()
-        self.entries: list[dict[str, Any]] = []
-
-    def say(self, text: str) -> None:
-        """A line of the transcript (`pytest -s`)."""
-        print(f"{time.monotonic() - self._start:6.1f} s  {text}", flush=True)
-
-    @contextmanager
-    def following(self, url: str) -> Iterator[None]:
-        """Keeps the journal's entries while the block lasts."""
-        command = self._lab.on_laptop(sys.executable, "-m", "tests.lab.errands", "follow", url)
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdin is not None
-            thread = threading.Thread(target=self._keep, args=[process.stdout], daemon=True)
-            thread.start()
-            try:
-                yield
-            finally:
-                process.stdin.close()  # it ends then; a signal would reach nsenter alone
-                thread.join(timeout=60)
-                process.kill()
-
-    def _keep(self, lines: Any) -> None:
-        for line in lines:
-            entry = json.loads(line)
-            self.entries.append(entry)
-            if "event" in entry:
-                self.say(f"journal: {json.dumps(entry)[:300]}")
-
-    def events(self, *names: str) -> list[dict[str, Any]]:
-        """The journal's events of these names."""
-        return [entry for entry in self.entries if entry.get("event") in names]
-
-    def attempts(self) -> list[tuple[int, int]]:
-        """With how many workers each attempt began, and the last step that is known of it."""
-        found: list[tuple[int, int]] = []
-        for entry in list(self.entries):
-            if entry.get("event") in ("start", "resume"):
-                found.append((entry["workers"], entry["step"]))
-            elif found and "numbers" in entry:
-                found[-1] = (found[-1][0], entry["step"])
-        return found
-
-    def trains(self, workers: int, after: int = 0) -> bool:
-        """Whether so many workers have taken steps in the newest attempt, which is not one of the first `after`."""
-        attempts, began = self.attempts(), self.events("start", "resume")
-        return len(attempts) > after and attempts[-1][0] == workers and attempts[-1][1] > began[-1]["step"]
 
 
 @pytest.fixture
@@ -136,7 +82,7 @@ def lock_without_cuda() -> str:
     return "\n".join(kept)
 
 
-def refused(world: Lab, head: dict[str, Any]) -> None:
+def refused(world: Lab, watch: Watch, head: dict[str, Any]) -> None:
     """Without the token nobody gets in: not through the job server, not through Ray's own port, not from elsewhere."""
     ask = (
         "import sys, urllib.request, urllib.error\n"
@@ -147,6 +93,8 @@ def refused(world: Lab, head: dict[str, Any]) -> None:
     )
     outside = world.run(sys.executable, "-c", ask, f"http://{head['address']}:8265/api/jobs/", timeout_seconds=30)
     assert "refused" in outside, outside
+    modes = world.enter(head["pid"], "stat", "--format", "%a", "/home/ubuntu/.ray/auth_token")
+    assert subprocess.run(modes, capture_output=True, text=True, check=True).stdout.strip() == "600"
     local = ["http://127.0.0.1:8265/api/jobs/"]
     token = world.run("cat", "/home/ubuntu/.ray/auth_token", timeout_seconds=10).strip()
     told = []
@@ -163,17 +111,29 @@ def refused(world: Lab, head: dict[str, Any]) -> None:
     assert tried.returncode, tried.stdout
     assert "IN" not in tried.stdout
     assert "token" in tried.stderr.lower(), tried.stderr[-2000:]
+    watch.say("who has no token was refused")
 
 
 def bring_up(world: Lab, watch: Watch) -> dict[str, Any]:
     """`ray up`; the head."""
     world.run("satgan", "cluster", "check", FILE, timeout_seconds=120)
     watch.say("the file is checked")
-    world.run("ray", "up", FILE, "-y", "--no-config-cache", timeout_seconds=600)
+    return ray_up(world, watch)
+
+
+def ray_up(world: Lab, watch: Watch) -> dict[str, Any]:
+    """A head, which was not there."""
+    before = ids(world)
+    world.run("ray", "up", FILE, "-y", timeout_seconds=600)
     watch.say("ray up has ended")
-    (head,) = world.machines()
+    (head,) = [machine for machine in world.machines() if machine["id"] not in before]
     assert (head["profile"], head["life"]) == ("satgan-head", "on-demand")
     return head
+
+
+def ids(world: Lab) -> set[str]:
+    """Of the machines that run."""
+    return {machine["id"] for machine in world.machines()}
 
 
 def train_on_two(world: Lab, watch: Watch) -> list[dict[str, Any]]:
@@ -191,7 +151,7 @@ def train_on_two(world: Lab, watch: Watch) -> list[dict[str, Any]]:
 
 def lose_one(world: Lab, watch: Watch, lost: dict[str, Any]) -> None:
     """EC2 announces that it takes a machine back, and does; the run saves, goes on, and gets another machine."""
-    attempts = len(watch.attempts())
+    attempts, before = len(watch.attempts()), ids(world)
     deadline = datetime.now(UTC) + timedelta(seconds=NOTICE_SECONDS)
     world.announce(lost, deadline.strftime("%Y-%m-%dT%H:%M:%SZ"))
     watch.say(f"EC2's notice to {lost['id']}")
@@ -200,34 +160,65 @@ def lose_one(world: Lab, watch: Watch, lost: dict[str, Any]) -> None:
     until(lambda: [saved for saved in watch.events("checkpoint") if saved["step"] == notice["step"]], 60, "it saves")
     watch.say(f"the run has heard of it and saved, after step {notice['step']}")
     time.sleep(max(0.0, (deadline - datetime.now(UTC)).total_seconds()))
+    world.run_out_of_spot()
     world.take_back(lost)
-    watch.say("the machine is gone")
+    watch.say("the machine is gone, and EC2 has no other on spot")
     until(lambda: len(watch.attempts()) > attempts, 600, "the run goes on")
     watch.say(f"the run goes on with {watch.attempts()[-1][0]} worker(s)")
     until(lambda: watch.trains(2, after=attempts), 600, "2 workers again")
-    assert lost["id"] not in {machine["id"] for machine in world.machines()}
-    watch.say("2 workers train again, one of them on a new machine")
+    assert lost["id"] not in ids(world)
+    (new,) = [machine for machine in world.machines() if machine["id"] not in before]
+    assert (new["profile"], new["life"]) == ("satgan-worker", "on-demand")
+    watch.say("2 workers train again, one of them on a machine that came on demand")
 
 
-def resume_and_compare(world: Lab, watch: Watch) -> None:
-    """The same command takes the run to its end: with the bits of the same run in one process on the laptop."""
-    world.run("satgan", "jobs", "--cluster", FILE, "stop", "lab", timeout_seconds=300)
-    watch.say("stopped by the operator")
-    steps = str(max(step for _, step in watch.attempts()) + 55)
-    world.run(*SUBMIT, "--train.steps", steps, timeout_seconds=600)
-    watch.say(f"the same command with {steps} steps resumed it, and came to its end")
-    train = ["satgan", "train", "article", *OPTIONS, "--workers", "0", "--train.steps", steps]
-    world.run(*train, "--store", "/home/ubuntu/runs", timeout_seconds=600)
-    errand = [sys.executable, "-m", "tests.lab.errands", "same", RUN, "/home/ubuntu/runs/lab"]
+def lose_the_head(world: Lab, watch: Watch, head: dict[str, Any]) -> int:
+    """The head dies, and Ray with it; the last step that the run shall take."""
+    world.take_back(head)
+    until(lambda: head["id"] not in ids(world), 60, "the head is gone")
+    watch.say("the head is gone, with job server, driver and Ray")
+    return int(watch.events("checkpoint")[-1]["step"]) + 355  # one more may have been on its way
+
+
+def go_on(world: Lab, watch: Watch, steps: int) -> None:
+    """`ray up` again, the same command: the run goes on from its store, to its end."""
+    workers = ids(world)
+    ray_up(world, watch)
+    world.run(*SUBMIT, "--train.steps", str(steps), timeout_seconds=600)
+    watch.say(f"the same command, with {steps} steps, has resumed the run and come to its end")
+    assert steps - 355 <= watch.events("resume")[-1]["step"] < steps
+    until(lambda: watch.events("end"), 60, "the end is in the journal")
+    assert workers < ids(world)
+    watch.say("the new head has taken over the machines of the old one")
+
+
+def train_at_home(world: Lab, watch: Watch, steps: int) -> None:
+    """The same run on the laptop, in one process."""
+    words = ["satgan", "train", "article", *OPTIONS, "--workers", "0", "--train.steps", str(steps), "--store", AT_HOME]
+    world.run(*words, timeout_seconds=600)
+    watch.say("the same run has ended on the laptop, in one process")
+
+
+def compare_and_draw(world: Lab, watch: Watch, steps: int) -> None:
+    """Both runs have the same bits; the cluster's is pulled out of the bucket, and tiles are drawn from that."""
+    errand = [sys.executable, "-m", "tests.lab.errands", "same", RUN, f"{AT_HOME}/lab"]
     compared = json.loads(world.run(*errand, timeout_seconds=120))
-    watch.say(f"beside the same run on the laptop, in one process: {compared}")
-    assert compared["steps"] == [int(steps)] * 2
+    watch.say(f"the two beside each other: {compared}")
+    assert compared["steps"] == [steps] * 2
     assert compared["weights"]
     assert compared["numbers"]
-    assert compared["count"] >= int(steps) // 50
-    drawn = world.run("satgan", "sample", RUN, "--count", "4", "--out", "/home/ubuntu/new", timeout_seconds=120)
+    assert compared["count"] >= steps // 50
+    world.run("satgan", "pull", RUN, "--to", f"{AT_HOME}/pulled", timeout_seconds=120)
+    drawn = world.run("satgan", "sample", f"{AT_HOME}/pulled", "--count", "4", "--out", f"{AT_HOME}/new",
+                      timeout_seconds=120)  # fmt: skip
     assert len(drawn.split()) == 4
-    watch.say("4 tiles drawn on the laptop from the run's checkpoint in the bucket")
+    watch.say("the checkpoint was pulled from the bucket, and 4 tiles drawn from it")
+
+
+def go_idle(world: Lab, watch: Watch) -> None:
+    """Machines that have nothing to do are given back."""
+    until(lambda: [machine["profile"] for machine in world.machines()] == ["satgan-head"], 400, "the workers go")
+    watch.say("the autoscaler has given the idle workers back")
 
 
 def take_down(world: Lab, watch: Watch) -> None:
@@ -243,10 +234,18 @@ def take_down(world: Lab, watch: Watch) -> None:
 def test_a_cluster_from_ray_up_to_ray_down(world: Lab) -> None:
     watch = Watch(world)
     prepare(world)
-    refused(world, bring_up(world, watch))
-    watch.say("who has no token was refused")
-    with watch.following(RUN):
-        spot = train_on_two(world, watch)
-        lose_one(world, watch, spot[0])
-        resume_and_compare(world, watch)
+    head = bring_up(world, watch)
+    with ThreadPoolExecutor(1) as meanwhile:
+        with watch.following(RUN):
+            refusals = meanwhile.submit(refused, world, watch, head)
+            spot = train_on_two(world, watch)
+            refusals.result()
+            lose_one(world, watch, spot[0])
+            steps = lose_the_head(world, watch, head)
+            at_home = meanwhile.submit(train_at_home, world, watch, steps)
+            go_on(world, watch, steps)
+        at_home.result()
+        drawing = meanwhile.submit(compare_and_draw, world, watch, steps)
+        go_idle(world, watch)
+        drawing.result()
     take_down(world, watch)

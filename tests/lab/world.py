@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.cloud import BUCKET, Cloud, moto_server
+from tests.cluster.refusing import refusing_spot
 from tests.cluster.stack import ROOT
 
 GATEWAY, METADATA = "172.31.255.254", "169.254.169.254"
 """In the network of moto's default VPC, where its instances get their addresses."""
-EC2_PORT, S3_PORT = 5000, 5001
+EC2_PORT, S3_PORT, BEHIND_PORT = 5000, 5001, 5002
 HOST = Path(__file__).parent / "host.sh"
 TOKEN = "a-metadata-token"
 
@@ -46,19 +47,8 @@ class Machine:
         ):  # fmt: skip
             _run("ip", "-n", name, *words)
         keep = [str(ROOT), sys.prefix, sys.base_prefix]
-        command = [
-            "ip",
-            "netns",
-            "exec",
-            name,
-            "unshare",
-            "--mount",
-            "--uts",
-            "--ipc",
-            "--pid",
-            "--fork",
-            "--kill-child",
-        ]
+        command = ["ip", "netns", "exec", name, "unshare", "--mount", "--uts", "--ipc", "--pid", "--fork",
+                   "--kill-child"]  # fmt: skip
         with (folder / f"{name}.log").open("w") as log:
             self._process = subprocess.Popen(
                 [*command, str(HOST), name, address if has_sshd else "none", str(folder), *keep],
@@ -129,8 +119,12 @@ class Metadata(BaseHTTPRequestHandler):
 def main(folder: Path) -> None:
     """Runs the lab until it is killed."""
     _network(folder)
-    with moto_server(GATEWAY, EC2_PORT) as endpoint, moto_server(GATEWAY, S3_PORT) as store:
-        cloud = Cloud(endpoint)
+    with (
+        moto_server(GATEWAY, BEHIND_PORT) as behind,
+        refusing_spot(behind, (folder / "no-spot").exists, GATEWAY, EC2_PORT) as ec2,
+        moto_server(GATEWAY, S3_PORT) as store,
+    ):
+        endpoint, cloud = ec2.url, Cloud(behind)
         cloud.deploy((folder / "key.pub").read_text().strip())
         # A server of its own: moto, where it enforces permissions, refuses signed urls.
         unguarded = Cloud(store)

@@ -40,12 +40,16 @@ class Fate(NamedTuple):
                     the judge begins; 0: never
     poison          (step, lane, attempts): in the first so many attempts that lane's noise is infinite in that step
     astray          (worker, step): that worker alone takes path A there, the others path B
+    gone            (worker, step): it is killed there, as with its machine
+    disbanded       (worker, step): its process group is destroyed there, as Ray Train does when one of them is lost
     timeout_seconds of what workers tell each other
     """
 
     kill_at: int = 0
     poison: tuple[int, int, int] | None = None
     astray: tuple[int, int] | None = None
+    gone: tuple[int, int] | None = None
+    disbanded: tuple[int, int] | None = None
     timeout_seconds: float = LIMIT_SECONDS
 
 
@@ -89,6 +93,14 @@ def _live(tree: dict[str, Any], worker: int, workers: int, meeting: str, left: A
         (Path(config.train.store) / f"{config.train.name}.ticks").write_text(str(ticks()))
 
 
+def _part(fate: Fate, here: tuple[int, int]) -> None:
+    """Takes this worker, or its company, away."""
+    if fate.gone == here:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fate.disbanded == here:
+        dist.destroy_process_group()
+
+
 def _befall(fate: Fate, worker: int) -> Callable[[], int]:
     """Puts the fate into this process; returns who tells the ticks so far."""
     lock, count, steps = threading.Lock(), 0, 0
@@ -117,6 +129,7 @@ def _befall(fate: Fate, worker: int) -> Callable[[], int]:
         nonlocal steps
         if fate.astray and fate.astray[1] == steps:
             pair.verdict = Verdict(1.0, 1.0) if worker == fate.astray[0] else Verdict(0.0, 0.0)
+        _part(fate, (worker, steps))
         steps += 1
         return train_step(pair)
 

@@ -15,7 +15,7 @@ import ray
 import yaml
 
 from bench.processes import alive, train_workers
-from satgan.errors import InputError, SatganError, StoreForbidden, StoreUnreachable
+from satgan.errors import InputError, SatganError, StoreForbidden, StoreUnreachable, WorkersLost
 from satgan.train.progress import Progress
 from satgan.train.ray_faults import FRUITLESS_STARTS, Referee
 from satgan.train.ray_job import launch
@@ -94,11 +94,14 @@ def test_a_store_that_is_away_while_workers_start_is_borne_as_crashes_are(monkey
     board = SimpleNamespace(note=SimpleNamespace(remote=noted.append))
     referee = Referee(restarts=2, start_seconds=1, fewest=1, board=board)
     away = StoreUnreachable("no answer from s3://bucket", "look after the server")
-    status = SimpleNamespace(errors={0: away, 1: RuntimeError("Connection closed by peer")})
+    status = SimpleNamespace(errors={0: away, 1: WorkersLost("the group is no more", "nothing")})
     referee.after_worker_group_poll_status(status)
     referee.after_worker_group_poll_status(status)
     assert len(noted) == 2
-    assert "no answer from s3://bucket" in noted[0]
+    assert (
+        noted[0]
+        == "worker 0: StoreUnreachable: no answer from s3://bucket; worker 1: WorkersLost: the group is no more"
+    )
     assert len(slept) == 2
     assert 0 < slept[0] < slept[1]
     with pytest.raises(StoreUnreachable, match="no answer"):
