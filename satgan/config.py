@@ -64,7 +64,7 @@ FREE_OPTIONS = (
     "tiles.connect_timeout_seconds", "tiles.read_timeout_seconds", "tiles.attempts", "gan.preset",
     "train.name", "train.store", "train.steps", "train.budget_hours", "train.workers",
     "train.restarts", "train.hang_seconds", "train.start_seconds", "train.resize_seconds",
-    "train.log_steps", "train.film_steps",
+    "train.log_steps", "train.film_steps", "train.loggers",
     "train.checkpoint_steps", "train.checkpoint_seconds", "train.keep_checkpoints", "train.keep_best", "train.on_nan",
     "train.rollbacks", "train.worker_price", "train.head_price", "train.budget", "judge.tiles", "judge.wait",
 )  # fmt: skip
