@@ -72,6 +72,20 @@ FREE_OPTIONS = (
 rolled back; from there on the numbers depend on which checkpoint it went back to, too."""
 
 
+def by_name(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Every option of a config's tree by its name, `group.field`."""
+    return {f"{group}.{field}": value for group, fields in tree.items() for field, value in fields.items()}
+
+
+def changes(
+    before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
+) -> dict[str, tuple[Any, Any]]:
+    """Options with another value in `now`, by name: (before, now); None for one that is not there."""
+    first, second = by_name(before), by_name(now)
+    names = [name for name in dict.fromkeys((*first, *second)) if first.get(name) != second.get(name)]
+    return {name: (first.get(name), second.get(name)) for name in names}
+
+
 def load_config(preset: str, *layers: Mapping[str, Mapping[str, Any]]) -> Config:
     """The complete, validated config.
 

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Mapping
 
-from satgan.config import Config
+from satgan.config import Config, by_name
 from satgan.errors import InputError
 from satgan.train.loggers import Ending
 
@@ -41,8 +41,7 @@ class MlflowLogger:
         known = self._client.get_experiment_by_name(name)
         experiment = known.experiment_id if known else self._client.create_experiment(name)
         run: str = self._client.create_run(experiment, run_name=config.train.name).info.run_id
-        tree = config.model_dump(mode="json")
-        params = [Param(f"{group}.{field}", str(tree[group][field])) for group in tree for field in tree[group]]
+        params = [Param(name, str(value)) for name, value in by_name(config.model_dump(mode="json")).items()]
         for first in range(0, len(params), BATCH_PARAMS):
             self._client.log_batch(run, params=params[first : first + BATCH_PARAMS])
         return run
