@@ -42,9 +42,9 @@ def compare(words: Sequence[str]) -> None:
 
 
 def _text(found: "Comparison") -> str:
-    from satgan.gallery.comparison_page import differences
+    from satgan.gallery.comparison_page import first_differences
 
-    lines = [*differences(found), "", *_table("set differently", found.names, found.settings)]
+    lines = [*first_differences(found), "", *_table("set differently", found.names, found.settings)]
     lines += ["", *_table("took", found.names, found.took)]
     if found.scores:
         lines += ["", *_table("score after step", found.names, found.scores)]

@@ -64,12 +64,26 @@ FREE_OPTIONS = (
     "tiles.connect_timeout_seconds", "tiles.read_timeout_seconds", "tiles.attempts", "gan.preset",
     "train.name", "train.store", "train.steps", "train.budget_hours", "train.workers",
     "train.restarts", "train.hang_seconds", "train.start_seconds", "train.resize_seconds",
-    "train.log_steps", "train.film_steps",
+    "train.log_steps", "train.film_steps", "train.loggers",
     "train.checkpoint_steps", "train.checkpoint_seconds", "train.keep_checkpoints", "train.keep_best", "train.on_nan",
     "train.rollbacks", "train.worker_price", "train.head_price", "train.budget", "judge.tiles", "judge.wait",
 )  # fmt: skip
 """Options that may differ when a run is resumed: no number of any step depends on them, until a run that diverged is
 rolled back; from there on the numbers depend on which checkpoint it went back to, too."""
+
+
+def by_name(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Every option of a config's tree by its name, `group.field`."""
+    return {f"{group}.{field}": value for group, fields in tree.items() for field, value in fields.items()}
+
+
+def changes(
+    before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
+) -> dict[str, tuple[Any, Any]]:
+    """Options with another value in `now`, by name: (before, now); None for one that is not there."""
+    first, second = by_name(before), by_name(now)
+    names = [name for name in dict.fromkeys((*first, *second)) if first.get(name) != second.get(name)]
+    return {name: (first.get(name), second.get(name)) for name in names}
 
 
 def load_config(preset: str, *layers: Mapping[str, Mapping[str, Any]]) -> Config:

@@ -12,6 +12,7 @@ from satgan.kinds import (
     Count,
     Filters,
     Hours,
+    Loggers,
     Name,
     Norm,
     NotNegative,
@@ -172,9 +173,7 @@ class RecipeConfig(Group):
         None, description="steps over which that noise fades linearly to nothing; none: it stays [steps]"
     )
     differentiable_augmentation: Changes = Field(
-        (),
-        description="what is changed at random in all that the discriminator sees: color,translation,cutout; "
-        "empty: nothing",
+        (), description="random changes of all that the discriminator sees: color,translation,cutout; empty: none"
     )
 
 
@@ -186,8 +185,7 @@ class TrainConfig(Group):
     seed: Annotated[int, Field(ge=0, lt=2**64)] = Field(1234, description="from it every random number follows (S06)")
     steps: Count = Field(20_000, description="steps of the whole run (S30) [steps]")
     budget_hours: Hours | None = Field(
-        None,
-        description="how long the run may take in all; the doctor says when it will not do; none: no limit (S02) [h]",
+        None, description="how long the run may take; the doctor says when it will not do; none: no limit (S02) [h]"
     )
     lanes: Count = Field(1, description="units of computation; the global batch is lanes · lane_batch")
     lane_batch: Annotated[int, Field(ge=2)] = Field(64, description="tiles of a lane in one step; its batch-norm batch")
@@ -236,6 +234,9 @@ class TrainConfig(Group):
     )
     rollbacks: Count = Field(3, description="with train.on_nan rollback: how often at most, then the run stops")
     log_steps: Count = Field(20, description="every so many steps a journal entry, losses before and after [steps]")
+    loggers: Loggers = Field(
+        (), description="mlflow,wandb: told beside TensorBoard, at checkpoints, by their own settings; empty: neither"
+    )
     film_steps: Count = Field(10, description="every so many steps one tile of a fresh noise vector (S10) [steps]")
     checkpoint_steps: Count = Field(
         500,

@@ -29,7 +29,7 @@ def train(words: Sequence[str]) -> None:
     try:
         with hold(config, line.say) as lease:
             config, step = prepare(config, _say, parent)
-            outcome = finished(config)
+            outcome = finished(config, line.say)
             if outcome:
                 _say(f"{config.train.name} is complete after step {step}; --train.steps N with a larger N goes on")
             else:

@@ -28,6 +28,8 @@ HOMES = {
     "rasterio": ("satgan/tiles/", "bench/cut.py"),
     "PIL": ("satgan/tiles/", "satgan/pictures/"),
     "ray": ("satgan/train/ray_", "satgan/cluster/", "tune/", "bench/tile_peers.py", "bench/faults.py"),
+    "mlflow": ("satgan/train/mlflow_logger.py",),
+    "wandb": ("satgan/train/wandb_logger.py",),
     "optuna": ("tune/schedule.py",),
     "tune": ("tune/", "satgan/sweep_verbs.py"),
     "torch.distributed": ("satgan/train/ranks.py", "bench/exact_sum.py"),

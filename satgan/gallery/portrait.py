@@ -9,7 +9,7 @@ from satgan.errors import SatganError
 from satgan.gallery.judgement import open_side
 from satgan.judge.histogram import histogram
 from satgan.judge.memory import nearest, thumbnails
-from satgan.judge.spectrum import log_power, radial_means
+from satgan.judge.spectrum import Spectrum, log_power, radial_means
 
 Tiles = NDArray[np.uint8]
 Curve = NDArray[np.float64]
@@ -52,10 +52,11 @@ def portray(checkpoint: str, tiles: str) -> Portrait | str:
         fakes, reals = fake_side.take(TILES), real_side.take(min(TILES, real_side.available or TILES))
     except SatganError as error:
         return str(error)
-    spectra, histograms = (_radial(fakes), _radial(reals)), (histogram(fakes), histogram(reals))
+    spectra, histograms = (radial(log_power(fakes)), radial(log_power(reals))), (histogram(fakes), histogram(reals))
     places = nearest(thumbnails(fakes[:PAIRS]), thumbnails(reals))
     return Portrait(fakes, reals, spectra, histograms, reals[places])
 
 
-def _radial(tiles: Tiles) -> Curve:
-    return np.asarray(radial_means(log_power(tiles)).mean(axis=0) / np.log(10))
+def radial(spectrum: Spectrum) -> Curve:
+    """A spectrum's means over rings of frequency and over channels, in powers of ten: `[rings]`."""
+    return np.asarray(radial_means(spectrum).mean(axis=0) / np.log(10))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jinja2
 import numpy as np
 
-from satgan.config import load_config
+from satgan.config import changes, load_config
 from satgan.errors import ConfigError, SatganError
 from satgan.gallery.portrait import Portrait, portray
 from satgan.gallery.record import Entry, Record, open_record
@@ -14,7 +14,7 @@ from satgan.gallery.report_charts import charts_of, portrait_charts, score_chart
 from satgan.judge.score import about
 from satgan.pictures.charts import STYLE
 from satgan.pictures.grid import sheet
-from satgan.pictures.web import data_url, pixels_of
+from satgan.pictures.web import PAGE_STYLE, data_url, pixels_of
 from satgan.train.checkup import FOUND, OVER, found_in
 from satgan.train.film import FILM_NAME, INPUTS_NAME
 
@@ -33,14 +33,6 @@ class Shot(NamedTuple):
     url: str
 
 
-class Change(NamedTuple):
-    """An option that has another value than in what the run is compared with."""
-
-    option: str
-    before: Any
-    now: Any
-
-
 def write_report(run: str) -> str:
     """Writes `report.html` into the run's folder; returns its url.
 
@@ -57,15 +49,15 @@ def report_page(record: Record) -> str:
     """The page. Tiles are drawn anew only where checkpoint and tile set can be had."""
     source = record.config.get("tiles", {}).get("source")
     portrait = portray(record.run.url, source) if source else "the run names no tile set"
-    base, changes = _changes(record)
+    base, changed = _changes(record)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("satgan.gallery", "pages"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return environment.get_template("report.html").render(
-        record=record, style=STYLE, shots=list(_shots(record)), film=_picture(record, FILM_NAME),
+        record=record, style=PAGE_STYLE + STYLE, shots=list(_shots(record)), film=_picture(record, FILM_NAME),
         inputs=_picture(record, INPUTS_NAME), score_chart=score_chart(record), score_charts=list(score_charts(record)),
-        charts=list(charts_of(record)), scores=_scores(record), last=_last(record), base=base, changes=changes,
+        charts=list(charts_of(record)), scores=_scores(record), last=_last(record), base=base, changes=changed,
         findings=found_in(record.events()),
         happened=[_told(entry) for entry in record.events() if entry["event"] not in ORDINARY],
         portrait=None if isinstance(portrait, str) else _drawn(portrait),
@@ -116,31 +108,21 @@ def _last(record: Record) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _changes(record: Record) -> tuple[str, list[Change]]:
+def _changes(record: Record) -> tuple[str, dict[str, tuple[Any, Any]]]:
     """What is set otherwise than in the parent, where the run was forked and that one is there, else in the preset."""
     forked = record.events("fork")
     gone = ""
     if forked:
         try:
             parent = open_record(forked[-1]["parent"])
-            return f"the run it was forked from, {parent.name}", list(_differences(parent.config, record.config))
+            return f"the run it was forked from, {parent.name}", changes(parent.config, record.config)
         except SatganError:
             gone = f" (it was forked from {forked[-1]['parent']}, which cannot be read)"
     preset = record.config.get("gan", {}).get("preset", "")
     try:
-        return f"the preset {preset}{gone}", list(
-            _differences(load_config(preset).model_dump(mode="json"), record.config)
-        )
+        return f"the preset {preset}{gone}", changes(load_config(preset).model_dump(mode="json"), record.config)
     except ConfigError:
-        return f"the preset {preset}, which is not known any more{gone}", []
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[Change]:
-    for group, fields in now.items():
-        for field, value in fields.items():
-            was = before.get(group, {}).get(field)
-            if was != value:
-                yield Change(f"{group}.{field}", was, value)
+        return f"the preset {preset}, which is not known any more{gone}", {}
 
 
 def _told(entry: Entry) -> Entry:

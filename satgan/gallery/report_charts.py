@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from satgan.gallery.portrait import Portrait
+from satgan.gallery.portrait import Curve, Portrait
 from satgan.gallery.record import Record
 from satgan.judge.score import score_names
 from satgan.pictures.charts import Line, Strip, line_chart
@@ -62,12 +62,16 @@ def score_charts(record: Record) -> Iterator[str]:
 
 def portrait_charts(portrait: Portrait) -> Iterator[str]:
     """Spectra and histograms of fakes and reals."""
-    fakes, reals = portrait.spectra
-    rings = list(range(1, len(fakes) + 1))
-    lines = [Line("fakes", rings, list(fakes)), Line("reals", rings, list(reals), is_floor=True)]
-    yield line_chart("Spectra: power of ten by waves per tile", "waves per tile", lines, log_x=True)
+    yield spectra_chart(*portrait.spectra)
     levels = list(range(256))
     names = CHANNELS.get(len(portrait.histograms[0]), range(1, len(portrait.histograms[0]) + 1))
     for name, fake, real in zip(names, *portrait.histograms, strict=True):
         lines = [Line("fakes", levels, list(fake)), Line("reals", levels, list(real), is_floor=True)]
         yield line_chart(f"Pixels of channel {name}: share of each level", "level", lines)
+
+
+def spectra_chart(fakes: Curve, reals: Curve) -> str:
+    """Powers `[rings]` of ten by frequency; its axis is logarithmic, as the power law of imagery is straight there."""
+    rings = list(range(1, len(fakes) + 1))
+    lines = [Line("fakes", rings, list(fakes)), Line("reals", rings, list(reals), is_floor=True)]
+    return line_chart("Spectra: power of ten by waves per tile", "waves per tile", lines, log_x=True)

@@ -27,10 +27,12 @@ import math
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from satgan.config import Config
 from satgan.doctor.finding import Finding
 from satgan.errors import RunLost, Stopped, StoreError
 from satgan.judge.judgement import Judgement
@@ -39,6 +41,7 @@ from satgan.tiles.folder import folder_errors_told
 from satgan.train.checkup import FOUND, OVER, Checkup
 from satgan.train.divergence import NotFinite
 from satgan.train.events import Events
+from satgan.train.loggers import Ending, Teller, figures_of
 from satgan.train.run_folder import RunFolder
 from satgan.train.troubles import Troubles
 
@@ -58,11 +61,13 @@ class Journal:
         troubles: told when it cannot be written; what is noted then waits in memory, and the run goes on.
         check: asked before it is handed in; see `Watch`.
         checkup: hears all that is noted, and what was before.
+        config: the run's; its loggers (satgan/train/loggers.py) are told at checkpoints.
     """
 
     def __init__(
-        self, folder: RunFolder, start_step: int, troubles: Troubles, check: Callable[[], None], checkup: Checkup
-    ) -> None:
+        self, folder: RunFolder, start_step: int, troubles: Troubles, check: Callable[[], None], checkup: Checkup,
+        config: Config,
+    ) -> None:  # fmt: skip
         self._folder, self._troubles, self._check, self._checkup = folder, troubles, check, checkup
         self._lock, self._unwritten, self._step = threading.RLock(), bytearray(), start_step
         self._path = path = folder.fetch(JOURNAL_NAME)
@@ -73,17 +78,23 @@ class Journal:
                 checkup.hear(entry)
             self._file = path.open("ab", buffering=0)
         self._events = Events(folder.local / EVENTS_FOLDER, start_step)
+        self._tellers = [
+            Teller(name, config, folder, lambda: entries_in(path.read_bytes()), troubles, check)
+            for name in config.train.loggers
+        ]  # fmt: skip
+        self.stands(start_step)
 
     def numbers(self, step: int, numbers: dict[str, float], timing: dict[str, float]) -> None:
         """Notes a log step."""
-        self._write({"step": step, "numbers": numbers, "timing": timing})
-        self._show(step, numbers | timing)
+        entry = {"step": step, "numbers": numbers, "timing": timing}
+        self._write(entry)
+        self._show(entry)
 
     def judged(self, step: int, judgement: Judgement) -> None:
         """Notes how good the tiles of the checkpoint after `step` steps are."""
-        self.event(step, JUDGED, **judgement.as_dict())
-        ratios = {f"judge/{name}": score.ratio for name, score in judgement.scores.items()}
-        self._show(step, {"judge/score": judgement.score} | ratios)
+        told = judgement.as_dict()
+        self.event(step, JUDGED, **told)
+        self._show({"step": step, "event": JUDGED, **told})
 
     def events(self, event: str) -> list[dict[str, Any]]:
         """The entries of one kind so far."""
@@ -101,6 +112,11 @@ class Journal:
         for rule in over:
             self.event(step, OVER, rule=rule)
         return new
+
+    def stands(self, step: int) -> None:
+        """A checkpoint after so many steps is whole: loggers are told what was noted until there."""
+        for teller in self._tellers:
+            teller.stands(step)
 
     def publish(self) -> None:
         """Brings what was noted to the run's folder.
@@ -137,9 +153,9 @@ class Journal:
             while self._unwritten:
                 del self._unwritten[: self._file.write(self._unwritten)]
 
-    def _show(self, step: int, numbers: dict[str, float]) -> None:
+    def _show(self, entry: dict[str, Any]) -> None:
         with self._troubles.borne("TensorBoard's events were not written", "the run goes on"):
-            self._events.add(step, numbers)
+            self._events.add(entry["step"], figures_of(entry))
 
     def __enter__(self) -> "Journal":
         return self
@@ -156,7 +172,30 @@ class Journal:
                     self.hand_in()
         with self._troubles.borne("TensorBoard's events were not written", "the run has ended"):
             self._events.close()
+        if ending := _ending(error):
+            for teller in self._tellers:
+                teller.close(ending)
         self._file.close()
+
+
+def _ending(error: BaseException | None) -> Ending | None:
+    """How an attempt ended, for loggers; None where they are not to be waited for."""
+    if error is None or isinstance(error, Stopped):
+        return "stopped" if error else "finished"
+    return "failed" if isinstance(error, Exception) and not isinstance(error, RunLost) else None
+
+
+def tell_complete(config: Config, folder: RunFolder, step: int, say: Callable[[str], None]) -> None:
+    """Tells a config's loggers what they lack of a run that is complete after `step` steps."""
+    for name in config.train.loggers:
+        read = partial(_entries_of, folder)
+        teller = Teller(name, config, folder, read, Troubles(say), lambda: None)
+        teller.stands(step)
+        teller.close("finished")
+
+
+def _entries_of(folder: RunFolder) -> list[dict[str, Any]]:
+    return entries_in(folder.store.read(JOURNAL_NAME))
 
 
 def has_ended(folder: RunFolder, step: int) -> bool:

@@ -170,6 +170,7 @@ class Keeper:
                 return False
             self._whole_step = snapshot.step
             self._troubles.passed(NOT_WRITTEN)
+        journal.stands(self._regular_step() if self._train.on_nan == "rollback" else snapshot.step)
         if self._scorer:
             self._scorer.submit(snapshot.step, averaged)
             self._tidy_up(self._scorer)
@@ -202,10 +203,14 @@ class Keeper:
         store, train = self._folder.store, self._train
         stay = set[int]()
         if train.on_nan == "rollback":
-            stay.add(regular_step(self._whole_step, train.checkpoint_steps, self._origin.forked_from))
+            stay.add(self._regular_step())
         with self._troubles.borne("best.json was not written", "that is tried again at the next checkpoint"):
             self._watch.check()
             scorer.note_best()
         with self._troubles.borne("old checkpoints were not removed", "that is tried again at the next checkpoint"):
             self._watch.check()
             remove_unwanted(store, scorer.scores, train.keep_checkpoints, train.keep_best, scorer.must_stay() | stay)
+
+    def _regular_step(self) -> int:
+        """Of the checkpoint that a rollback would go to."""
+        return regular_step(self._whole_step, self._train.checkpoint_steps, self._origin.forked_from)

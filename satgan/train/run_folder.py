@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from satgan.config import Config, load_config
+from satgan.config import Config, changes, load_config
 from satgan.errors import CheckpointError, ConfigError
 from satgan.provenance import versions
 from satgan.tiles.folder import folder_errors_told
@@ -154,9 +154,4 @@ def as_recorded(config: Config, before: Config) -> Config:
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Lines `group.field: … before, … now`, for two configs as trees."""
-    return [
-        f"{group}.{field}: {before[group][field]} before, {now[group][field]} now"
-        for group in before
-        for field in before[group]
-        if before[group][field] != now[group][field]
-    ]
+    return [f"{name}: {was} before, {is_now} now" for name, (was, is_now) in changes(before, now).items()]

@@ -12,7 +12,9 @@ from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.cost import check_budget
 from satgan.train.fork import fork
+from satgan.train.journal import tell_complete
 from satgan.train.lease import Lease
+from satgan.train.loggers import check_loggers
 from satgan.train.loop import train_loop
 from satgan.train.observed import observe_end
 from satgan.train.outcome import Outcome, finished_outcome, is_finished
@@ -59,6 +61,7 @@ def prepare(
         InputError: it has spent its budget.
     """
     config, tile_set_digest = place(config, say)
+    check_loggers(config)
     if parent is not None:
         fork(config, parent, tile_set_digest, say, at_step)
     folder = RunFolder(config.train.store, config.train.name)
@@ -138,11 +141,16 @@ def _observe(config: Config, error: SatganError | None, say: Callable[[str], Non
         say(f"no entry in the observation log: {failure}\n  what to do: satgan log add {config.train.name}")
 
 
-def finished(config: Config) -> Outcome | None:
-    """The outcome of a run that is complete already; None where something is left to do."""
+def finished(config: Config, say: Callable[[str], None] = say_on_stderr) -> Outcome | None:
+    """The outcome of a run that is complete already, of which loggers are told what they lack; None where something is
+    left to do."""
     folder = RunFolder(config.train.store, config.train.name)
     try:
-        return finished_outcome(folder) if is_finished(folder, config.train.steps) else None
+        if not is_finished(folder, config.train.steps):
+            return None
+        outcome = finished_outcome(folder)
+        tell_complete(config, folder, outcome.step, say)
+        return outcome
     finally:
         folder.close()
 
