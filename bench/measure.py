@@ -30,19 +30,16 @@ class Measured(NamedTuple):
 
     step_seconds  of a step on average, one per round
     cold          there was no time for a round after the first run, so the first run is the result
-    peak_bytes    the GPU memory that it held at most, weights and activations, the batches apart; None on the CPU
     """
 
     variant: Variant
     step_seconds: tuple[float, ...]
     cold: bool
-    peak_bytes: int | None
 
 
 class _Prepared(NamedTuple):
     variant: Variant
     first_seconds: float
-    peak_bytes: int | None
 
 
 def measure(
@@ -51,7 +48,7 @@ def measure(
     """All variants on one preset and batch.
 
     Args:
-        builds: each makes a variant; built and warmed up one after the other, so that each one's memory is its own.
+        builds: each makes a variant; built and warmed up one after the other.
         device: where they compute.
         effort: rounds are fewer where the allowance is short.
         allowance_seconds: for everything here; the first runs are made in any case.
@@ -62,17 +59,14 @@ def measure(
     round_seconds = sum(count * entry.first_seconds for count, entry in zip(steps, prepared, strict=True))
     rounds = min(effort.rounds, math.floor((end - time.monotonic()) / round_seconds))
     if rounds < 1:
-        return [Measured(entry.variant, (entry.first_seconds,), True, entry.peak_bytes) for entry in prepared]
+        return [Measured(entry.variant, (entry.first_seconds,), True) for entry in prepared]
     seconds: list[list[float]] = [[] for _ in prepared]
     for _ in range(rounds):
         for entry, count, times in zip(prepared, steps, seconds, strict=True):
             times.append(step_seconds(entry.variant, count, device))
         if time.monotonic() > end:
             break  # slower than the first runs promised
-    return [
-        Measured(entry.variant, tuple(times), False, entry.peak_bytes)
-        for entry, times in zip(prepared, seconds, strict=True)
-    ]
+    return [Measured(entry.variant, tuple(times), False) for entry, times in zip(prepared, seconds, strict=True)]
 
 
 def step_seconds(variant: Variant, steps: int, device: torch.device) -> float:
@@ -91,22 +85,16 @@ def affordable(seconds: Mapping[str, float], allowance_seconds: float) -> list[s
 
 
 def _prepare(build: Callable[[], Variant], device: torch.device, effort: Effort) -> _Prepared:
-    on_gpu = device.type == "cuda"
-    before = torch.cuda.memory_allocated(device) if on_gpu else 0
     variant = build()
     for part in variant.parts:
         for turn in range(effort.warm_up_steps):
             part.run(turn)
-    if on_gpu:
-        # After the warm-up: while cuDNN tries its algorithms it takes more than a run does.
-        torch.cuda.reset_peak_memory_stats(device)
     steps = max(1, effort.warm_up_steps // 4)
     first = step_seconds(variant, steps, device)
     if first * steps < effort.round_seconds:
         # A short step suffers most from being the first, and costs least to be timed again.
         first = step_seconds(variant, steps, device)
-    peak = torch.cuda.max_memory_allocated(device) - before if on_gpu else None
-    return _Prepared(variant, first, peak)
+    return _Prepared(variant, first)
 
 
 def seconds_of(run: Callable[[int], object], steps: int, device: torch.device) -> float:

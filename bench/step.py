@@ -1,4 +1,4 @@
-"""Steps and tiles per second beside the plain loop: `python -m bench.step {cpu,gpu}`, or `scripts/bench`.
+"""Steps and tiles per second on the CPU beside the plain loop: `scripts/bench cpu`, or `python -m bench.step`.
 
 Needs torch, numpy and pydantic only. The table goes to stdout, progress to stderr.
 """
@@ -18,16 +18,14 @@ from bench.agreement import check_config, largest_difference
 from bench.machine import describe_machine, find_roof
 from bench.measure import Effort, Measured, affordable, measure
 from bench.table import LeftOut, Row, as_json, make_rows, markdown
-from bench.variants import VARIANTS, make_batches, variants_on
+from bench.variants import VARIANTS, make_batches
 from satgan.config import Config, load_config
 from satgan.presets import PRESETS
-from satgan.train.device import training_device, usable_cores
+from satgan.train.device import usable_cores
 
-EFFORTS = {
-    "cpu": Effort(rounds=5, round_seconds=2.0, warm_up_steps=0),
-    "cuda": Effort(rounds=5, round_seconds=1.0, warm_up_steps=20),
-}
-BUDGETS_SECONDS = {"cpu": 520.0, "cuda": 420.0}
+CPU = torch.device("cpu")
+EFFORT = Effort(rounds=5, round_seconds=2.0, warm_up_steps=0)
+BUDGET_SECONDS = 520.0
 AGREEMENT_STEPS = 4
 
 
@@ -67,7 +65,7 @@ def measure_blocks(
     results = Results([], [])
     for position, one in enumerate(blocks):
         allowance = (end - time.monotonic()) / (len(blocks) - position)
-        names = _choose(one, device, allowance, results)
+        names = _choose(one, allowance, results)
         print(f"measuring {one.preset}, batch {one.batch}: {', '.join(names) or 'nothing'} …", file=sys.stderr)
         if names:
             measured = _measure_block(one, names, device, effort, allowance)
@@ -75,11 +73,11 @@ def measure_blocks(
     return results
 
 
-def _choose(one: Block, device: torch.device, allowance_seconds: float, results: Results) -> list[str]:
+def _choose(one: Block, allowance_seconds: float, results: Results) -> list[str]:
     """Names of the variants that the allowance suffices for; notes the others as left out."""
     known = {row.variant: row for row in results.rows if row.preset == one.preset}
     if not known:
-        return variants_on(device)
+        return list(VARIANTS)
     seconds = {name: one.batch / known[name].tiles_per_second for name in VARIANTS if name in known}
     chosen = affordable(seconds, allowance_seconds)
     for name in (name for name in seconds if name not in chosen):
@@ -100,7 +98,6 @@ def header(device: torch.device, origin: str, roof_flops_per_second: float, diff
     """What stands above the table, by name."""
     return describe_machine(device) | {
         "roof": f"{roof_flops_per_second / 1e12:.4g} TFLOP/s ({origin}), over the FLOPs that a step needs",
-        "float32": "as PyTorch computes it by default: convolutions in TF32 on a GPU",
         "inputs": "tiles and noise ready on the device, outside the timed regions, for all variants alike",
         "whole recipe": "path A, G twice, L2, averaged generator; the history's update timed apart, times its share",
         "agreement": f"plain and ours lose the same on small networks: at most {difference:.1g} apart, "
@@ -111,36 +108,28 @@ def header(device: torch.device, origin: str, roof_flops_per_second: float, diff
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures and prints; the exit status."""
     options = _parser().parse_args(arguments)
-    if options.device == "gpu" and not torch.cuda.is_available():
-        print("no GPU that PyTorch can use was found\n  what to do: scripts/bench cpu", file=sys.stderr)
-        return 2
-    device = training_device(deterministic=True) if options.device == "gpu" else torch.device("cpu")
-    if device.type == "cpu":
-        # Else the fast precision would be that of a GPU that is not measured.
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else the fast precision would be that of a GPU that is not measured
     torch.set_num_threads(usable_cores())
-    difference = max(largest_difference(check_config(name), device, AGREEMENT_STEPS) for name in ("article", "dcgan"))
-    roof = find_roof(device)
-    above = header(device, roof.origin, roof.flops_per_second, difference)
+    difference = max(largest_difference(check_config(name), CPU, AGREEMENT_STEPS) for name in ("article", "dcgan"))
+    roof = find_roof(CPU)
+    above = header(CPU, roof.origin, roof.flops_per_second, difference)
     blocks = [block(preset, batch) for batch in sorted(options.batches) for preset in options.presets]
-    effort = EFFORTS[device.type]._replace(rounds=options.rounds)
-    budget = options.budget_seconds or BUDGETS_SECONDS[device.type]
-    results = measure_blocks(blocks, device, effort, budget, roof.flops_per_second)
+    effort = EFFORT._replace(rounds=options.rounds)
+    results = measure_blocks(blocks, CPU, effort, options.budget_seconds, roof.flops_per_second)
     if options.json:
-        print(json.dumps({"header": above, **as_json(*results, device.type)}, indent=2))
+        print(json.dumps({"header": above, **as_json(*results)}, indent=2))
     else:
         print("\n".join(f"- {name}: {text}" for name, text in above.items()) + "\n")
-        print(markdown(*results, device.type))
+        print(markdown(*results))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("device", choices=("cpu", "gpu"))
-    parser.add_argument("--presets", nargs="+", choices=sorted(PRESETS), default=["dcgan", "article"])
-    parser.add_argument("--batches", nargs="+", type=int, default=[64, 512], help="tiles of the one lane")
+    parser = argparse.ArgumentParser(prog="scripts/bench cpu", description=__doc__)
+    parser.add_argument("--presets", nargs="+", choices=sorted(PRESETS), default=["demo", "dcgan", "article"])
+    parser.add_argument("--batches", nargs="+", type=int, default=[64], help="tiles of the one lane")
     parser.add_argument("--rounds", type=int, default=5, help="at most; the table shows medians")
-    parser.add_argument("--budget-seconds", type=float, help="time for all of it; cpu 520, gpu 420")
+    parser.add_argument("--budget-seconds", type=float, default=BUDGET_SECONDS, help="time for all of it")
     parser.add_argument("--json", action="store_true", help="print JSON instead of markdown")
     return parser
 

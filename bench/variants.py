@@ -17,7 +17,7 @@ from satgan.gan.lane import Lane
 from satgan.gan.noise import Draws, draw
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
-from satgan.train.device import LaneRunner, decide, fast_precision, usable_cores
+from satgan.train.device import LaneRunner, decide, fast_precision, recorder_on, usable_cores
 from satgan.train.ranks import sum_over_lanes
 
 BATCHES = 4
@@ -57,30 +57,46 @@ class Variant(NamedTuple):
 
 
 class OurStep:
-    """Our pair with one lane, taking the batches in turn.
+    """Our pair, all its lanes on this worker, taking the batches in turn.
 
     Args:
-        config: decided, one lane.
+        config: decided.
         batches: see `make_batches`.
         device: where.
+        recorded: whether a GPU replays the step's sections, as in a run.
     """
 
-    def __init__(self, config: Config, batches: Sequence[Batch], device: torch.device) -> None:
-        runner = LaneRunner(1, config.train.threads_per_lane or usable_cores(), device, workers_here=1)
-        self.pair = Pair(config, [0], device, partial(sum_over_lanes, lanes=1), runner)
+    def __init__(
+        self, config: Config, batches: Sequence[Batch], device: torch.device, recorded: bool = True
+    ) -> None:  # fmt: skip
+        lanes = config.train.lanes
+        self._runner = LaneRunner(lanes, config.train.threads_per_lane or usable_cores(), device, workers_here=1)
+        self.pair = Pair(
+            config, range(lanes), device, partial(sum_over_lanes, lanes=lanes), self._runner,
+            recorder_on(device) if recorded else None,
+        )  # fmt: skip
         self._batches = batches
-        self.pair.lanes[0].history.tiles.uniform_(-1, 1)
+        for lane in self.pair.lanes:
+            lane.history.tiles.uniform_(-1, 1)
 
     def step(self, turn: int) -> dict[str, float]:
         """A whole step but for the history's update; its losses."""
-        batch = self._batches[turn % len(self._batches)]
-        self.pair.lanes[0].begin(batch.tiles, batch.draws)
+        self._begin(turn)
         return train_step(self.pair)
 
     def learn_history(self, turn: int) -> None:
         """The history's update alone, which happens in a share of the steps."""
-        self.pair.lanes[0].draws = self._batches[turn % len(self._batches)].draws
+        self._begin(turn)
         self.pair.update_discriminator("fake", Lane.learn_history)
+
+    def close(self) -> None:
+        """Ends the lanes' threads."""
+        self._runner.close()
+
+    def _begin(self, turn: int) -> None:
+        for lane in self.pair.lanes:
+            batch = self._batches[(turn + lane.number) % len(self._batches)]
+            lane.begin(batch.tiles, batch.draws)
 
 
 def make_batches(config: Config, device: torch.device, count: int = BATCHES) -> list[Batch]:
@@ -125,34 +141,22 @@ def plain(config: Config, batches: Sequence[Batch], device: torch.device) -> Var
     return Variant("plain loop, float32", same_work(config, "float32"), (Part(1.0, step),))
 
 
-def same(config: Config, batches: Sequence[Batch], device: torch.device, precision: str) -> Variant:
+def same(
+    config: Config, batches: Sequence[Batch], device: torch.device, precision: str, recorded: bool = True
+) -> Variant:
     """Our step doing the same work."""
     config = same_work(config, precision)
-    return Variant(f"ours, same work, {precision}", config, (Part(1.0, OurStep(config, batches, device).step),))
+    ours = OurStep(config, batches, device, recorded)
+    return Variant(f"ours, same work, {precision}", config, (Part(1.0, ours.step),))
 
 
-def whole_recipe(config: Config, batches: Sequence[Batch], device: torch.device) -> Variant:
+def whole_recipe(config: Config, batches: Sequence[Batch], device: torch.device, recorded: bool = True) -> Variant:
     """Our step with the recipe's defaults, on path A: the same FLOPs as B, one more Adam, so the dearer one."""
     recipe = config.recipe.model_copy(update={"path_threshold": 0.0})
     config = decide(config.model_copy(update={"recipe": recipe}))
-    ours = OurStep(config, batches, device)
+    ours = OurStep(config, batches, device, recorded)
     parts = (Part(1.0, ours.step), Part(recipe.history_share, ours.learn_history))
     return Variant(f"ours, whole recipe, {config.train.precision}", config, parts)
-
-
-def any_algorithm(config: Config, batches: Sequence[Batch], device: torch.device) -> Variant:
-    """The whole recipe with `train.deterministic no`: what the reproducible algorithms cost."""
-    exact = whole_recipe(config, batches, device)
-
-    def free(run: Callable[[int], object]) -> Callable[[int], object]:
-        def freely(turn: int) -> object:
-            with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False):
-                return run(turn)
-
-        return freely
-
-    parts = tuple(Part(part.share, free(part.run)) for part in exact.parts)
-    return Variant(f"{exact.label}, any algorithm", exact.config, parts)
 
 
 Build = Callable[[Config, Sequence[Batch], torch.device], Variant]
@@ -162,14 +166,5 @@ VARIANTS: dict[str, Build] = {
     "fast": lambda config, batches, device: same(config, batches, device, fast_precision()),
     "recipe": whole_recipe,
     "same": partial(same, precision="float32"),
-    "free": any_algorithm,
 }
 """By importance: where time is short, the last are left out first."""
-
-GPU_ONLY = ("free",)
-"""Variants that differ on a GPU only."""
-
-
-def variants_on(device: torch.device) -> list[str]:
-    """Names of the variants that are worth measuring there."""
-    return [name for name in VARIANTS if device.type == "cuda" or name not in GPU_ONLY]

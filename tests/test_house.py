@@ -27,13 +27,15 @@ HOMES = {
     "botocore": ("satgan/tiles/store.py", "satgan/tiles/s3_errors.py", "satgan/cluster/check_nodes.py"),
     "rasterio": ("satgan/tiles/", "bench/cut.py"),
     "PIL": ("satgan/tiles/", "satgan/pictures/"),
-    "ray": ("satgan/train/ray_", "satgan/cluster/", "tune/", "bench/tile_peers.py", "bench/faults.py"),
     "mlflow": ("satgan/train/mlflow_logger.py",),
     "wandb": ("satgan/train/wandb_logger.py",),
+    "ray": (
+        "satgan/train/ray_", "satgan/cluster/", "tune/", "bench/tile_peers.py", "bench/faults.py", "bench/start.py",
+    ),
     "optuna": ("tune/schedule.py",),
     "tune": ("tune/", "satgan/sweep_verbs.py"),
-    "torch.distributed": ("satgan/train/ranks.py", "bench/exact_sum.py"),
-}
+    "torch.distributed": ("satgan/train/ranks.py", "bench/exact_sum.py", "bench/scale_workers.py"),
+}  # fmt: skip
 """Libraries with one place of use."""
 
 NOWHERE = ("pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")

@@ -3,13 +3,14 @@
 A model, with every input named in its result. What it rests on: FLOPs of a step (satgan/gan/describe.py), the bytes
 that workers tell each other (design: all_to_all and all_gather of each update's message), the network's baseline, and
 the share of a GPU's peak that a step reaches. That share was measured on a CPU only; a measured speed of one worker,
-from the journal of a short run, replaces it.
+from the journal of a short run, replaces it. The step's time on many workers is satgan/cluster/speed.py's.
 """
 
 import math
 from typing import Any, NamedTuple
 
 from satgan.cluster.prices import GPUS, Instance, dollars
+from satgan.cluster.speed import Cluster, Link, StepSeconds, message_bytes, step_seconds
 from satgan.config import Config
 from satgan.errors import ConfigError
 
@@ -17,7 +18,10 @@ SHARE_OF_PEAK = 0.2
 """Of a GPU's dense bfloat16 peak. No GPU has confirmed it; the CPU's is 0.21 to 0.32 (BENCHMARKS.md)."""
 DEVICE_CACHE_SHARE = 0.25
 """Tiles stay on the GPU where they fit into this share of its memory (tiles.cache auto)."""
-MESSAGE_BYTES_PER_NUMBER = 4
+INSIDE_LATENCY_SECONDS, NETWORK_LATENCY_SECONDS = 20e-6, 50e-6
+"""Of one collective among two workers; guesses, as no GPU was at hand."""
+SLOWEST_LINK_GIGABYTES_PER_SECOND = 10.0
+"""Between workers on one machine without GPUs: through its memory."""
 
 
 class Forecast(NamedTuple):
@@ -89,15 +93,16 @@ def forecast(
     tile_bytes = config.gan.size**2 * config.gan.channels
     parameters = {name: described[name]["parameters"] for name in ("generator", "discriminator")}
 
-    away = (workers - here) / workers  # share of what a worker tells that leaves its machine
-    message = MESSAGE_BYTES_PER_NUMBER * _message_numbers(config, parameters)
-    step = _step_seconds(config, lanes, speed, here * (lanes + 1) * message * away, here * tile_bytes, instance)
+    messages = message_bytes(config, parameters["generator"], parameters["discriminator"])
+    cluster = Cluster(workers, per_machine, *_links(instance))
+    computed = step_seconds(train.lanes, train.lane_batch / speed, messages, cluster)
+    step = _step_parts(computed, here * lanes * train.lane_batch * tile_bytes, cluster.network)
     seconds_per_step = max(step["compute"] + step["messages"], step["network"])
     seconds = train.steps * seconds_per_step
     memory = described["memory_bytes"]
     gpu_memory = memory["total"] + (lanes - 1) * memory["history"]
     read = _bytes_read(config, lanes, tile_count, tile_bytes, instance, gpu_memory) * here
-    bits_needed = 8 * (here * (lanes + 1) * message * away + here * lanes * train.lane_batch * tile_bytes)
+    bits_needed = 8 * step["network"] * cluster.network.bytes_per_second
     hourly = [head.dollars_per_hour(False) + machines * instance.dollars_per_hour(spot) for spot in (False, True)]
     return Forecast(
         workers=workers,
@@ -141,21 +146,19 @@ def _speed(instance: Instance, flops_per_tile: float) -> float:
     return SHARE_OF_PEAK * GPUS[instance.gpu].bfloat16_teraflops * 1e12 / flops_per_tile
 
 
-def _message_numbers(config: Config, parameters: dict[str, int]) -> float:
-    """Numbers that each lane tells in a step, on path A: two discriminator updates, the history's share, and the
-    generator's updates."""
-    recipe = config.recipe
-    return (2 + recipe.history_share) * parameters["discriminator"] + recipe.generator_updates * parameters["generator"]
-
-
-def _step_seconds(
-    config: Config, lanes: int, speed: float, told_bytes: float, tile_bytes: float, instance: Instance
-) -> dict[str, float]:
-    """Tiles are read while others are computed; messages are waited for."""
+def _links(instance: Instance) -> tuple[Link, Link]:
+    """Within a machine, and its network."""
+    inside = GPUS[instance.gpu].link_gigabytes_per_second if instance.gpu else SLOWEST_LINK_GIGABYTES_PER_SECOND
     wire = instance.network_gigabits_per_second * 1e9 / 8
-    tiles = lanes * config.train.lane_batch
-    messages, reading = told_bytes / wire, tiles * tile_bytes / wire
-    return {"compute": tiles / speed, "messages": messages, "reading": reading, "network": messages + reading}
+    return Link(inside * 1e9, INSIDE_LATENCY_SECONDS), Link(wire, NETWORK_LATENCY_SECONDS)
+
+
+def _step_parts(step: StepSeconds, read_bytes: float, network: Link) -> dict[str, float]:
+    """Tiles are read while others are computed; messages are waited for."""
+    reading = read_bytes / network.bytes_per_second
+    return {
+        "compute": step.compute, "messages": step.messages, "reading": reading, "network": step.network + reading,
+    }  # fmt: skip
 
 
 def _bytes_read(

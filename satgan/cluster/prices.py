@@ -3,7 +3,7 @@
 Prices: those of AWS in eu-central-1 as the public skypilot-catalog (commit 00148f2) lists them, read on PRICES_DATE;
 spot is the dearest zone's at that time. They change: `--prices FILE` overrides any of them. Capabilities: EC2's own
 DescribeInstanceTypes (the network's baseline, not its "up to"). GPUs: peaks of dense matrix products by NVIDIA's data
-sheets.
+sheets, links by those of PCIe 4 ×16 or NVLink; the H200's compute and memory as large products have reached them.
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,11 @@ SHORTEST_SECONDS = 60
 
 
 class Gpu(NamedTuple):
-    """Peaks of one GPU."""
+    """Peaks of one GPU; `link_gigabytes_per_second` in one direction to the others of its machine."""
 
     bfloat16_teraflops: float
     memory_gigabytes_per_second: float
+    link_gigabytes_per_second: float
 
 
 class Instance(BaseModel):
@@ -49,9 +50,10 @@ class Instance(BaseModel):
 
 
 GPUS = {
-    "L4": Gpu(121, 300),
-    "A10G": Gpu(70, 600),
-    "L40S": Gpu(362, 864),
+    "L4": Gpu(121, 300, 32),
+    "A10G": Gpu(70, 600, 32),
+    "L40S": Gpu(362, 864, 32),
+    "H200": Gpu(790, 4300, 450),
 }
 INSTANCES = {
     name: Instance(

@@ -13,6 +13,7 @@ from torch.autograd import backward
 
 from satgan.config import Config
 from satgan.gan.augment import augment
+from satgan.gan.graphs import Held
 from satgan.gan.history import History, history_slots
 from satgan.gan.losses import called_fake_loss, called_real_loss
 from satgan.gan.networks import Discriminator, Generator
@@ -64,11 +65,12 @@ class Lane:
         generator, discriminator: modules of the lane's own, bound to the shared weights.
         device: where they are.
         dtype: the type in which convolutions compute (bfloat16 or float32).
+        recorded: whether its work is recorded (graphs.py), so that its inputs must stay where they are.
     """
 
     def __init__(
         self, config: Config, number: int, generator: Generator, discriminator: Discriminator,
-        device: torch.device, dtype: torch.dtype,
+        device: torch.device, dtype: torch.dtype, recorded: bool,
     ) -> None:  # fmt: skip
         self.number, self.device, self.dtype, self.recipe = number, device, dtype, config.recipe
         self.generator, self.discriminator = generator, discriminator
@@ -77,12 +79,16 @@ class Lane:
         self.history = History(history_slots(config), shape, dtype, device)
         self.reals = self.fakes = torch.empty(0)
         self.draws: Draws
+        self.held = Held(config.train.lane_batch, device) if recorded else None
 
     def begin(self, reals: Tensor, draws: Draws) -> None:
-        """Takes this step's real tiles `[B, C, S, S]` and draws, and makes its fakes. Their graph is kept (S34)."""
-        self.reals, self.draws = reals, draws
+        """Takes this step's real tiles `[B, C, S, S]` and draws."""
+        self.reals, self.draws = self.held.take(reals, draws) if self.held else (reals, draws)
+
+    def make_fakes(self) -> None:
+        """Makes this step's fakes. Their graph is kept (S34)."""
         with self._computing():
-            self.fakes = self.generator(draws.noise[0])
+            self.fakes = self.generator(self.draws.noise[0])
 
     def learn_real(self) -> None:
         """Discriminator on real tiles alone (S38); its batch statistics are those of real tiles."""

@@ -5,12 +5,14 @@ which the caller passes in (gan/ knows no ranks), and every worker applies the s
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from satgan.config import Config
 from satgan.gan.balance import FIRST_VERDICT, Balance, Moved, Rates, Verdict, rebalanced
+from satgan.gan.graphs import Graphs, Recorder
 from satgan.gan.lane import EVALUATED, Lane, split_message
 from satgan.gan.networks import Discriminator, Generator, initialise, share_reference
 from satgan.gan.noise import noise
@@ -55,8 +57,11 @@ class Player:
         self.l2 = l2
         self.observation: Observation | None = None
         self._penalty = weight_mask(network) * l2
+        # On a GPU its rate and its count of steps lie there, so that its update can be recorded (graphs.py).
+        on_gpu = self.weights.device.type == "cuda"
+        rate = torch.tensor(learning_rate, device=self.weights.device) if on_gpu else learning_rate
         self.adams = {
-            name: torch.optim.Adam([self.weights], lr=learning_rate, betas=betas, fused=True) for name in adams
+            name: torch.optim.Adam([self.weights], rate, betas, fused=True, capturable=on_gpu) for name in adams
         }
 
     @torch.no_grad()
@@ -79,7 +84,10 @@ class Player:
         """Of all its Adams, from the next update on."""
         for adam in self.adams.values():
             for group in adam.param_groups:
-                group["lr"] = rate
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)  # where a recorded update looks for it
+                else:
+                    group["lr"] = rate
 
     @torch.no_grad()
     def move_running(self, total: Tensor) -> None:
@@ -101,11 +109,13 @@ class Pair:
         device: where.
         combine: see `Combine`.
         each_lane: see `EachLane`.
+        recorder: records sections of the step (graphs.py); none: they are computed directly.
     """
 
     def __init__(
-        self, config: Config, my_lanes: Sequence[int], device: torch.device, combine: Combine, each_lane: EachLane
-    ) -> None:
+        self, config: Config, my_lanes: Sequence[int], device: torch.device, combine: Combine, each_lane: EachLane,
+        recorder: Recorder | None = None,
+    ) -> None:  # fmt: skip
         recipe = config.recipe
         self.config, self.device, self._combine, self._each_lane = config, device, combine, each_lane
         self.dtype = torch.bfloat16 if config.train.precision == "bfloat16" else torch.float32
@@ -120,6 +130,8 @@ class Pair:
         self.average = self.generator.weights.clone()
         self.verdict = FIRST_VERDICT
         self.balance = Balance(self._config_rates) if recipe.auto_balance else None
+        self.graphs = Graphs(recorder) if recorder else None
+        self._fooling = [partial(Lane.fool, turn=turn) for turn in range(recipe.generator_updates)]
         self.lanes = [self._lane(number) for number in my_lanes]
 
     def set_reference(self, tiles: Tensor) -> None:
@@ -132,23 +144,30 @@ class Pair:
         """Runs `work` on every lane of this worker."""
         self._each_lane(work, self.lanes)
 
+    def make_fakes(self) -> None:
+        """Every lane makes its fakes of the step. Before the first step, and wherever inputs have other shapes, the
+        lanes' work is recorded, where there is a recorder."""
+        if self.graphs:
+            learning = [Lane.learn_real, Lane.learn_fake, Lane.learn_both]
+            if self.config.recipe.history_share:
+                learning.append(Lane.learn_history)
+            sections: list[Callable[[Lane], None]] = [Lane.make_fakes, *learning, *self._fooling]
+            inputs = tuple(lane.held.made_anew for lane in self.lanes if lane.held)
+            self.graphs.record(inputs, {work: partial(self.each, work) for work in sections})
+        self._compute(Lane.make_fakes)
+
     def update_discriminator(self, adam: str, work: Callable[[Lane], None]) -> Tensor:
         """Lanes compute, their messages are summed, one Adam moves the discriminator; figures `[F]`."""
-        self.each(work)
-        total = self._combine([lane.to_discriminator.vector for lane in self.lanes])
-        figures = self.discriminator.update(adam, total, self.config.train.lanes)
-        if adam != "fake":
-            self.discriminator.move_running(total)
-        return figures
+        self._compute(work)
+        messages = [lane.to_discriminator.vector for lane in self.lanes]
+        return self._update(self.discriminator, adam, messages, moves_running=adam != "fake")
 
     def update_generator(self, turn: int) -> Tensor:
         """The same for the generator; its running statistics follow the last turn's; figures `[F]`."""
-        self.each(lambda lane: lane.fool(turn))
-        total = self._combine([lane.to_generator.vector for lane in self.lanes])
-        figures = self.generator.update("generator", total, self.config.train.lanes)
-        if turn == self.config.recipe.generator_updates - 1:
-            self.generator.move_running(total)
-        return figures
+        self._compute(self._fooling[turn])
+        messages = [lane.to_generator.vector for lane in self.lanes]
+        is_last = turn == self.config.recipe.generator_updates - 1
+        return self._update(self.generator, "generator", messages, moves_running=is_last)
 
     @torch.no_grad()
     def move_average(self) -> None:
@@ -156,6 +175,10 @@ class Pair:
         tiles = self.config.train.lanes * self.config.train.lane_batch
         forget = 1.0 - 0.5 ** (tiles / self.config.recipe.average_half_life_tiles)
         self.average.lerp_(self.generator.weights, forget)
+
+    def why_not_recorded(self) -> str:
+        """Why sections that should be recorded are computed directly from this step on; told once, else empty."""
+        return self.graphs.news() if self.graphs else ""
 
     def observe(self) -> None:
         """The step that is to come is watched; `observed` tells."""
@@ -246,6 +269,27 @@ class Pair:
     def _config_rates(self) -> Rates:
         return Rates(self.config.recipe.generator_learning_rate, self.config.recipe.discriminator_learning_rate)
 
+    def _compute(self, work: Callable[[Lane], None]) -> None:
+        """`each`, replayed where it is recorded."""
+        if self.graphs:
+            self.graphs.run(work, partial(self.each, work))
+        else:
+            self.each(work)
+
+    def _update(self, player: Player, adam: str, messages: list[Tensor], moves_running: bool) -> Tensor:
+        """Sums the lanes' messages and moves a network by them; figures `[F]`, until the next update."""
+
+        def work(total: Tensor) -> Tensor:
+            figures = player.update(adam, total, self.config.train.lanes)
+            if moves_running:
+                player.move_running(total)
+            return figures
+
+        total = self._combine(messages)
+        if self.graphs and player.observation is None:  # what is looked at now and then is not worth recording
+            return self.graphs.update((adam, moves_running), player, total, work)
+        return work(total)
+
     def _new(self, kind: type[Generator] | type[Discriminator], number: int) -> Generator | Discriminator:
         network = kind(self.config.gan).to(self.device)
         initialise(network, self.config.train.seed, number)
@@ -261,4 +305,6 @@ class Pair:
         bind_weights(discriminator, self.discriminator.weights)
         share_reference(generator, self.generator.network)
         share_reference(discriminator, self.discriminator.network)
-        return Lane(self.config, number, generator, discriminator, self.device, self.dtype)
+        return Lane(
+            self.config, number, generator, discriminator, self.device, self.dtype, recorded=self.graphs is not None
+        )

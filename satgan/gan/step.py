@@ -8,7 +8,7 @@ from satgan.gan.pair import Pair
 
 
 def train_step(pair: Pair) -> dict[str, float]:
-    """One step, after every lane has taken its tiles and noise and made its fakes (`Lane.begin`).
+    """One step, after every lane has taken its tiles and noise (`Lane.begin`).
 
     Real and fake tiles never share a discriminator batch (S38). The verdict's counts ride along with the gradients,
     so all workers take the same path without another message.
@@ -18,6 +18,7 @@ def train_step(pair: Pair) -> dict[str, float]:
         the same on every worker; where training diverged, some are not finite.
     """
     recipe = pair.config.recipe
+    pair.make_fakes()
     path = choose_path(pair.verdict, recipe.path_threshold)
     if path == "A":
         figures = pair.update_discriminator("real", Lane.learn_real)

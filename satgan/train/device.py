@@ -11,6 +11,7 @@ import torch
 
 from satgan.config import Config
 from satgan.doctor.records import Machine
+from satgan.gan.graphs import Result
 from satgan.gan.lane import Lane
 
 
@@ -97,6 +98,46 @@ def own_stream(device: torch.device, after: "torch.cuda.Event | None" = None) ->
     if after is not None:
         stream.wait_event(after)
     return torch.cuda.stream(stream)
+
+
+class CudaRecorder:
+    """CUDA graphs: see satgan/gan/graphs.py."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def warm_up(self, work: Callable[[], object]) -> None:
+        """Does the work on the stream on which it will be recorded."""
+        here = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(here)
+        with torch.cuda.stream(self._stream):
+            work()
+        here.wait_stream(self._stream)
+
+    def record(self, works: Sequence[Callable[[], Result]]) -> list[Callable[[], Result]]:
+        """A graph each, in one pool of memory."""
+        pool = torch.cuda.graph_pool_handle()
+        # Where a recording fails, torch.cuda.graph does not come back to the caller's stream.
+        with torch.cuda.stream(self._stream):
+            return [self._recorded(work, pool) for work in works]
+
+    def _recorded(self, work: Callable[[], Result], pool: Any) -> Callable[[], Result]:
+        graph = torch.cuda.CUDAGraph()
+        # Other threads, which read tiles and judge checkpoints, do not disturb it.
+        with torch.cuda.graph(graph, pool, self._stream, capture_error_mode="thread_local"):
+            result = work()
+
+        def replay() -> Result:
+            graph.replay()
+            return result
+
+        return replay
+
+
+def recorder_on(device: torch.device) -> CudaRecorder | None:
+    """What records sections of the step on a GPU; elsewhere nothing: there is no launch to be saved."""
+    return CudaRecorder(device) if device.type == "cuda" else None
 
 
 def computing_pool(count: int, name: str, threads: int | None) -> ThreadPoolExecutor:

@@ -9,6 +9,7 @@
 {"step": 500, "event": "checkpoint_failed", "found": …, "remedy": …, "stands": 0}              it is tried again
 {"step": 700, "event": "diverged", "found": "real_loss_before = nan", "attempt": 0}
 {"step": 500, "event": "rollback", "attempt": 1, "diverged_step": 700, "found": …}       satgan/train/divergence.py
+{"step": 1, "event": "not_recorded", "why": …}  a GPU computes the steps directly: its graphs failed (gan/graphs.py)
 {"step": 500, "event": "fork", "parent": …, "parent_step": 500}                            satgan/train/fork.py
 {"step": 400, "event": "restart", "attempt": 2, "why": …, "time": …}           workers were started anew, from here
 {"step": 412, "event": "preemption", "workers": [1], "nodes": […], "deadline": …}  a machine goes; a checkpoint follows

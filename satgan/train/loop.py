@@ -13,7 +13,7 @@ from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of,
 from satgan.train.checkup import Checkup
 from satgan.train.clock import Clock
 from satgan.train.cost import Meter
-from satgan.train.device import LaneRunner, decide, free_memory, training_device, usable_cores
+from satgan.train.device import LaneRunner, decide, free_memory, recorder_on, training_device, usable_cores
 from satgan.train.divergence import NotFinite, Rollback, roll_back, wrong_numbers, wrong_tensors
 from satgan.train.feed import Feed
 from satgan.train.film import Film, grid_name
@@ -76,8 +76,9 @@ class _Run:
         here = ranks.workers_on_this_machine()
         self.runner = LaneRunner(len(mine), threads, self.device, here)
         self.pair = Pair(
-            config, mine, self.device, lambda messages: ranks.sum_over_lanes(messages, self.train.lanes), self.runner
-        )
+            config, mine, self.device, lambda messages: ranks.sum_over_lanes(messages, self.train.lanes), self.runner,
+            recorder_on(self.device),
+        )  # fmt: skip
         self.first = ranks.rank() == 0
         self.corrupt = self._recover(is_rollback=rollback is not None)
         check_agreement(self.feed.tile_set, self.folder)
@@ -182,6 +183,9 @@ class _Run:
         if is_logged:
             self.pair.observe()
         numbers = train_step(self.pair)
+        if (why := self.pair.why_not_recorded()) and journal:
+            journal.event(step + 1, "not_recorded", why=why)
+            self.watch.say(f"steps are not replayed as CUDA graphs, so they are slower: {why}")
         clock.tick(step + 1)
         self.path_a_steps += numbers["path_a"]
         if (step + 1) % self.train.film_steps == 0 and self.first:

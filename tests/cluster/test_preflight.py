@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from satgan.__main__ import main
-from satgan.cluster.preflight import Forecast, forecast
+from satgan.cluster.preflight import INSIDE_LATENCY_SECONDS, NETWORK_LATENCY_SECONDS, Forecast, forecast
 from satgan.cluster.prices import INSTANCES, Instance, dollars, instances
 from satgan.config import load_config
 from satgan.errors import ConfigError
@@ -34,8 +34,13 @@ def test_messages_are_those_of_an_all_reduce_between_machines() -> None:
     eight = of(8)
     generator, discriminator = 3_576_704, 2_765_568
     numbers = 2.3 * discriminator + 2 * generator
-    assert eight.step_seconds["messages"] == pytest.approx(2 * 7 / 8 * 4 * numbers / (5e9 / 8))
-    assert of(4, lanes=4, machine=FOUR).step_seconds["messages"] == 0  # one machine
+    updates = 2.3 + 2
+    waits = 2 * 3 * NETWORK_LATENCY_SECONDS * updates  # two collectives each, over 2³ workers
+    assert eight.step_seconds["messages"] == pytest.approx(2 * 7 / 8 * 4 * numbers / (5e9 / 8) + waits)
+    one_machine = of(4, lanes=4, machine=FOUR).step_seconds
+    waits = 2 * 2 * INSIDE_LATENCY_SECONDS * updates
+    assert one_machine["messages"] == pytest.approx(2 * 3 / 4 * 4 * numbers / 32e9 + waits)
+    assert one_machine["network"] == one_machine["reading"]
 
 
 def test_what_bounds_a_run_is_named() -> None:

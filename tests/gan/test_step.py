@@ -166,6 +166,7 @@ def test_discriminator_is_frozen_while_the_generator_learns(make_config: MakeCon
     for lane in pair.lanes:
         lane.begin(reals(pair.config, 1, lane.number), draw(pair.config, 1, lane.number))
         lane.to_discriminator.vector.zero_()
+    pair.make_fakes()
     pair.update_generator(0)
     assert torch.equal(pair.discriminator.weights, before)
     assert all(lane.to_discriminator.gradient.count_nonzero() == 0 for lane in pair.lanes)

@@ -1,0 +1,177 @@
+"""Steps of two lanes on one worker and on two, in turn, and what the link between two does: processes of their own."""
+
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from bench.variants import make_batches
+from satgan.cluster.speed import message_bytes
+from satgan.config import Config
+from satgan.gan.lane import Lane
+from satgan.gan.pair import Pair
+from satgan.gan.step import train_step
+from satgan.train.device import decide
+from satgan.train.ranks import lanes_of, sum_over_lanes
+
+WORKERS, LANES = 2, 2
+ROUND_SECONDS = 1.5
+PROBES = (64, 2**20)
+"""Numbers in the messages by which the link is measured: its latency, and its speed."""
+LIMIT_SECONDS = 900.0
+
+
+class Measured(NamedTuple):
+    """One preset's figures. Seconds of a step: one per round, in pairs.
+
+    lane_seconds                               of a step of one lane on one worker
+    messages                                   see `satgan.cluster.speed.message_bytes`; this config's own path
+    link_bytes_per_second, link_latency_seconds  of messages that are not the step's
+    …_cpu_seconds                              of all workers, of a step
+    """
+
+    preset: str
+    lane_batch: int
+    alone_seconds: list[float]
+    together_seconds: list[float]
+    lane_seconds: float
+    messages: list[tuple[float, float]]
+    link_bytes_per_second: float
+    link_latency_seconds: float
+    alone_cpu_seconds: float
+    together_cpu_seconds: float
+
+
+def measure(preset: str, config: Config, rounds: int) -> Measured:
+    """Both ways in turn.
+
+    Raises:
+        RuntimeError: a process failed; it has told why on stderr.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    with tempfile.TemporaryDirectory(prefix="satgan-bench-") as folder:
+        given = (str(Path(folder) / "meeting"), decide(config).model_dump(mode="json"), rounds, sending)
+        workers = [context.Process(target=_work, args=(rank, *given)) for rank in range(WORKERS)]
+        for worker in workers:
+            worker.start()
+        found = receiving.recv() if receiving.poll(LIMIT_SECONDS) else None
+        for worker in workers:
+            worker.join(timeout=30)
+            worker.kill()
+    if found is None:
+        raise RuntimeError("a process of the bench failed")
+    return Measured(preset, config.train.lane_batch, **found)
+
+
+class _Steps:
+    """A pair on this worker; `combine` as its config's lanes are held."""
+
+    def __init__(self, config: Config, mine: range, combine: Callable[[list[Tensor]], Tensor]) -> None:
+        self.pair = Pair(config, mine, torch.device("cpu"), combine, _one_by_one)
+        self._batch = make_batches(config, torch.device("cpu"), 1)[0]
+
+    def step(self) -> None:
+        for lane in self.pair.lanes:
+            lane.begin(self._batch.tiles, self._batch.draws)
+        train_step(self.pair)
+
+
+def _one_by_one(work: Callable[[Lane], None], lanes: Any) -> None:
+    for lane in lanes:
+        work(lane)
+
+
+def _in_order(messages: list[Tensor]) -> Tensor:
+    total = messages[0]
+    for message in messages[1:]:
+        total = total + message
+    return total
+
+
+def _work(rank: int, meeting: str, tree: dict[str, Any], rounds: int, sending: Any) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=WORKERS)
+    config = Config.model_validate(tree)
+    mine = lanes_of(rank, WORKERS, LANES)
+    together = _Steps(config, mine, lambda messages: sum_over_lanes(messages, LANES))
+    alone = _Steps(config, range(LANES), _in_order)
+    single = config.model_copy(update={"train": config.train.model_copy(update={"lanes": 1})})
+    lane = _Steps(single, range(1), _in_order)
+    count = _steps_of_a_round(together)
+    times: dict[str, list[tuple[float, float]]] = {"alone": [], "lane": [], "together": []}
+    for number in range(rounds + 1):
+        for name, steps, is_shared in (("alone", alone, False), ("lane", lane, False), ("together", together, True)):
+            seconds = _timed(steps.step, count, works=is_shared or rank == 0)
+            if number:  # the first round warms up
+                times[name].append(seconds)
+    latency, whole = (_probe(numbers) for numbers in PROBES)
+    if rank == 0:
+        told = WORKERS * 4 * PROBES[1] / WORKERS  # (lanes + 1) · (W - 1)/W of a message, one lane each
+        sizes = [lane.pair.lanes[0].to_generator.vector.numel(), lane.pair.lanes[0].to_discriminator.vector.numel()]
+        sending.send(
+            {
+                "alone_seconds": [wall for wall, _ in times["alone"]],
+                "together_seconds": [wall for wall, _ in times["together"]],
+                "lane_seconds": median(wall for wall, _ in times["lane"]),
+                "messages": _messages(config, *sizes),
+                "link_bytes_per_second": told / max(whole - latency, 1e-9),
+                "link_latency_seconds": latency / 2,
+                "alone_cpu_seconds": median(cpu for _, cpu in times["alone"]),
+                "together_cpu_seconds": median(cpu for _, cpu in times["together"]),
+            }
+        )
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def _messages(config: Config, generator: int, discriminator: int) -> list[tuple[float, float]]:
+    """What is told in the steps that are measured: without history's turns, on the path that the verdicts choose; where
+    that can be B alone, one update of the discriminator."""
+    to_discriminator, to_generator = message_bytes(config, generator, discriminator)
+    updates = 1.0 if config.recipe.path_threshold >= 1 else 2.0
+    return [(to_discriminator[0], updates), to_generator]
+
+
+def _steps_of_a_round(steps: _Steps) -> int:
+    """As many as fill a round, the same on both workers."""
+    steps.step()
+    dist.barrier()
+    start = time.perf_counter()
+    steps.step()
+    count = torch.tensor([max(2.0, ROUND_SECONDS / (time.perf_counter() - start))])
+    dist.broadcast(count, src=0)
+    return int(count)
+
+
+def _timed(step: Callable[[], None], count: int, works: bool) -> tuple[float, float]:
+    """Seconds of a step on average, and CPU seconds of all workers; who does not work waits."""
+    dist.barrier()
+    start, cpu = time.perf_counter(), time.process_time()
+    if works:
+        for _ in range(count):
+            step()
+    used = torch.tensor([time.process_time() - cpu])
+    seconds = time.perf_counter() - start
+    dist.barrier()
+    dist.all_reduce(used)
+    return seconds / count, float(used) / count
+
+
+def _probe(numbers: int) -> float:
+    """Seconds of a sum of messages, one lane each: the best of several."""
+    message = torch.ones(numbers)
+    best = float("inf")
+    for _ in range(10):
+        dist.barrier()
+        start = time.perf_counter()
+        sum_over_lanes([message], LANES)
+        best = min(best, time.perf_counter() - start)
+    return best

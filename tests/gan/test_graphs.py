@@ -1,0 +1,89 @@
+"""Recorded sections of the step: replayed, they give the same bits as computed ones."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from satgan.gan.balance import Verdict
+from satgan.gan.pair import Pair
+from tests.gan.conftest import MakeConfig, one_by_one, sum_in_order, take_step
+from tests.gan.recording import CpuRecorder
+
+CPU = torch.device("cpu")
+STEPS = 14
+
+
+def state(pair: Pair) -> list[torch.Tensor]:
+    players = (pair.generator, pair.discriminator)
+    moments = [
+        value for player in players for adam in player.adams.values()
+        for value in adam.state.get(player.weights, {}).values()
+    ]  # fmt: skip
+    kept = [lane.history.tiles for lane in pair.lanes]
+    return [
+        *(player.weights for player in players),
+        *(player.running for player in players),
+        pair.average,
+        *moments,
+        *kept,
+    ]
+
+
+def trained(config: Any, recorder: CpuRecorder | None, steps: int = STEPS) -> tuple[Pair, list[dict[str, float]]]:
+    """Steps on both paths, with turns of the history, a log step among them."""
+    pair = Pair(config, range(config.train.lanes), CPU, sum_in_order, one_by_one, recorder)
+    told = []
+    for step in range(steps):
+        pair.verdict = Verdict(float(step % 3 == 0), 0.0)
+        if step % 5 == 4:
+            pair.observe()
+        numbers = take_step(pair, step)
+        if step % 5 == 4:
+            numbers |= pair.evaluate() | pair.observed()
+        told.append(numbers)
+    return pair, told
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {},
+        {"train": {"lanes": 1}},
+        {"train": {"precision": "bfloat16"}},
+        {"recipe": {"instance_noise": 0.1, "instance_noise_steps": 9}},  # from step 9 on inputs have another shape
+        {"recipe": {"differentiable_augmentation": "color,translation,cutout", "generator_updates": 1}},
+        {"gan": {"discriminator_norm": "virtual", "generator_norm": "virtual", "virtual_batch": 4}},
+    ],
+    ids=["two lanes", "one lane", "bfloat16", "instance noise", "augmentation", "virtual norm"],
+)
+def test_replayed_sections_give_the_bits_of_computed_ones(make_config: MakeConfig, groups: dict[str, Any]) -> None:
+    groups["recipe"] = {"history_share": 0.5} | groups.get("recipe", {})
+    config, recorder = make_config(**groups), CpuRecorder()
+    computed, figures = trained(config, None)
+    replayed, same = trained(config, recorder)
+    assert same == figures
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(state(replayed), state(computed), strict=True))
+    assert any("history_loss_before" in numbers for numbers in figures)
+    assert recorder.replayed > 4 * STEPS
+    assert replayed.why_not_recorded() == ""
+
+
+@pytest.mark.parametrize("refuse", [0, 3, 6, 9])
+def test_what_cannot_be_recorded_is_computed_and_told_once(make_config: MakeConfig, refuse: int) -> None:
+    """The lanes' sections are seven; two updates of the generator follow, then those of the discriminator."""
+    config = make_config(recipe={"history_share": 0.5})
+    computed, figures = trained(config, None)
+    pair, same = trained(config, CpuRecorder(refuse))
+    assert same == figures
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(state(pair), state(computed), strict=True))
+    assert pair.why_not_recorded() == "RuntimeError: no more recordings"
+    assert pair.why_not_recorded() == ""
+
+
+def test_a_step_is_recorded_once_and_reads_the_host_once(make_config: MakeConfig) -> None:
+    """A read within a section would have failed to be recorded: what is left is the figures' at the end."""
+    recorder = CpuRecorder()
+    trained(make_config(recipe={"history_share": 0.5}), recorder)
+    sections, updates = 7, 5
+    assert recorder.recorded == sections + updates
