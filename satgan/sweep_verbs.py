@@ -142,7 +142,7 @@ def sweep_parser(words: Sequence[str]) -> Parser:
     parser = Parser(
         prog="satgan sweep",
         description="try the settings of a space from several seeds, the base setting (preset and options) among them; "
-        "each trial is an ordinary run in STORE/NAME/trials",
+        "each trial is an ordinary run in STORE/NAME/trials; --budget is of all trials together",
     )
     parser.add_argument("space", metavar="SPACE", type=Path, help="YAML file, such as tune/spaces/learning_rates.yaml")
     parser.add_argument(
