@@ -11,6 +11,9 @@ from tune.effects import Effect, effects, seed_noise
 from tune.table import DONE, Found, Row
 from tune.trials import shown
 
+LEAST_COVERAGE = 0.1
+"""Share of the coverage that reals have of each other, below which no trial has come far."""
+
 
 class Standing(NamedTuple):
     """A setting among the others; lower is better.
@@ -70,10 +73,10 @@ def standings(found: Found, by: str = "score") -> list[Standing]:
 
 
 def verdicts(found: Found) -> list[str]:
-    """In words: the base setting against the best one, each option's effect against chance, what the doctor found of
-    the base setting, what failed."""
+    """In words: the base setting against the best one, whether the runs are long enough to tell, each option's effect
+    against chance, what the doctor found of the base setting, what failed."""
     ranked, noise = standings(found), seed_noise(found)
-    lines = _base_verdict(found, ranked, noise)
+    lines = _base_verdict(found, ranked, noise) + _earliness(found)
     left = [row.state for row in found.rows if row.state not in (*DONE, "replaced")]
     if left:
         lines.insert(0, f"{len(left)} of {len(found.rows)} trials have not come to their end ({counted(left)}): "
@@ -152,6 +155,19 @@ def _base_verdict(found: Found, ranked: Sequence[Standing], noise: float | None)
     if factor > noise ** (_deviations(len(ranked)) * math.sqrt(2 / min(len(base.scores), len(best.scores)))):
         return [f"{lines}. That is larger than changing the seed (× {noise:.2f}): change to {_setting(changed)}"]
     return [f"{lines}. That is no larger than changing the seed (× {noise:.2f}): keep the base setting"]
+
+
+def _earliness(found: Found) -> list[str]:
+    """Before any trial's tiles come near the reals, scores tell little: a generator that stays at their mean colour is
+    ahead of one that tries textures."""
+    told = [row.scores["coverage"] for row in found.rows if "coverage" in row.scores]
+    best = max(told, key=lambda score: score["value"], default=None)
+    if best is None or best["value"] >= LEAST_COVERAGE * best["floor"]:
+        return []
+    return [
+        f"these runs are too short to rank by: no trial's tiles lie near more than {best['value']:.0%} of the reals "
+        f"(coverage; reals of each other {best['floor']:.0%}): more --train.steps, before you change a default"
+    ]
 
 
 def _base_findings(found: Found) -> list[str]:

@@ -49,6 +49,17 @@ def test_a_bad_base_is_said_and_a_good_one_is_kept() -> None:
     assert "gl2_0.1-s1 diverged: step 3: real_loss = nan" in verdicts(gone)
 
 
+def test_runs_in_which_nothing_comes_near_the_reals_are_too_short_to_rank_by() -> None:
+    def with_coverage(*values: float) -> str:
+        scores = [{"coverage": {"value": value, "floor": 0.95, "ratio": 20.0}} for value in values]
+        rows = [row(0, seed, 5.0, scores=one) for seed, one in enumerate(scores, 1)]
+        return " ".join(verdicts(found(*rows, row(1e-4, 1, 6.0))))
+
+    assert "no trial's tiles lie near more than 6% of the reals" in with_coverage(0.01, 0.06)
+    assert "too short" not in with_coverage(0.01, 0.2)
+    assert "too short" not in with_coverage(), "it is not known"
+
+
 def test_what_the_doctor_finds_in_most_trials_of_the_base_setting_is_told() -> None:
     """A share of the loss is large (S25) long before a score shows it."""
     share = {"rule": "S25", "level": "warning", "found": "the L2 term is 60%", "action": "--recipe.generator-l2 0.01"}
