@@ -49,7 +49,8 @@ def best(words: Sequence[str]) -> None:
     parser.add_argument("--top", type=int, metavar="K", help=f"so many settings (default: {TOP})", default=TOP)
     parser.add_argument(
         "--by", metavar="NAME", default="score",
-        help="the overall score, or one of the judge's scores, as ratio, at the best checkpoint (default: score)",
+        help="the best checkpoint's overall score; last: the last one's; or one of the judge's scores, as ratio, at "
+        "the best checkpoint (default: score)",
     )  # fmt: skip
     parser.add_argument("--page", action="store_true", help=f"also write {PAGE_NAME} and {PARQUET_NAME} into the sweep")
     parser.add_argument("--json", action="store_true", help="results as JSON")

@@ -49,6 +49,23 @@ def test_a_bad_base_is_said_and_a_good_one_is_kept() -> None:
     assert "gl2_0.1-s1 diverged: step 3: real_loss = nan" in verdicts(gone)
 
 
+def test_a_setting_that_gets_worse_as_it_trains_is_found_at_the_end() -> None:
+    """Its best checkpoint is an early one, as good as those of others."""
+    ill = [row(1e-1, seed, 5.0 + seed / 10, curve=[(10, 5.0 + seed / 10), (20, 11.0 + seed / 10)]) for seed in (1, 2)]
+    well = [row(0, seed, 5.0 + seed / 10) for seed in (1, 2)]
+    sweep = found(*ill, *well, base=1e-1)
+    assert standings(sweep)[0].mean == standings(sweep)[1].mean == pytest.approx(5.15)
+    assert [one.mean for one in standings(sweep, "last")] == pytest.approx([5.15, 11.15])
+    told = verdicts(sweep)
+    assert "change to" not in told[0]
+    assert told[1].startswith(
+        "at the end of the runs (--by last) the base setting (recipe.generator_l2 = 0.1) scores 11"
+    )
+    assert told[1].endswith("change to recipe.generator_l2 = 0")
+    assert any(line.startswith("at the end of the runs recipe.generator_l2: 0 scores 5.15") for line in told)
+    assert "at the end" not in " ".join(verdicts(found(*well, row(1e-1, 1, 7.0))))
+
+
 def test_runs_in_which_nothing_comes_near_the_reals_are_too_short_to_rank_by() -> None:
     def with_coverage(*values: float) -> str:
         scores = [{"coverage": {"value": value, "floor": 0.95, "ratio": 20.0}} for value in values]
