@@ -14,8 +14,16 @@ from satgan.cluster.submission import Submission, head_price, submission, worker
 from satgan.cluster.watch import watch
 from satgan.config import load_config
 from satgan.errors import ConfigError, nearest
-from satgan.options import Parser, config_from, forked_config_from, layers_from, train_parser
-from satgan.sweep_verbs import sweep_parser
+from satgan.options import (
+    DEFAULT_PRESET,
+    Parser,
+    add_config_options,
+    config_from,
+    forked_config_from,
+    layers_from,
+    train_parser,
+)
+from satgan.presets import PRESETS
 from satgan.tiles.store import open_store
 from satgan.train.watch import say_on_stderr
 
@@ -89,11 +97,9 @@ def _act(given: argparse.Namespace) -> None:
 
 
 def train_submission(
-    words: Sequence[str],
-    cluster: Path | None = None,
-    prices: Path | None = None,
+    words: Sequence[str], cluster: Path | None = None, prices: Path | None = None,
     say: Callable[[str], None] = say_on_stderr,
-) -> Submission:
+) -> Submission:  # fmt: skip
     """The run that `satgan train WORDS` would train here, for a cluster.
 
     Args:
@@ -119,11 +125,9 @@ def train_submission(
 
 
 def sweep_submission(
-    words: Sequence[str],
-    cluster: Path | None = None,
-    prices: Path | None = None,
+    words: Sequence[str], cluster: Path | None = None, prices: Path | None = None,
     say: Callable[[str], None] = say_on_stderr,
-) -> Submission:
+) -> Submission:  # fmt: skip
     """The sweep that `satgan sweep WORDS` would make here, for a cluster; it looks at most of its words there.
 
     Args:
@@ -144,9 +148,18 @@ def sweep_submission(
         raise ConfigError("satgan sweep: no space", "give its YAML file, such as tune/spaces/learning_rates.yaml")
     files = [space, given.config] if given.config else [space]
     if cluster is not None:
-        words = [*words, *_price_options(sweep_parser(words).parse_all(words), cluster, prices, say)]
+        words = [*words, *_price_options(_config_options(words), cluster, prices, say)]
     words = [*words, "--resume"]  # the same command again finishes it
     return submission("sweep", words, given.store, given.name or space.stem, given.tiles, files)
+
+
+def _config_options(words: Sequence[str]) -> argparse.Namespace:
+    """The preset and the options of the config tree among the words of a sweep."""
+    parser = Parser(prog="satgan sweep", add_help=False)
+    add_config_options(parser, words)
+    found, _ = parser.parse_known_args(words)
+    found.preset = next((word for word in words if word in PRESETS), DEFAULT_PRESET)  # others may stand at its place
+    return found
 
 
 def _submission(given: argparse.Namespace, words: Sequence[str]) -> Submission:

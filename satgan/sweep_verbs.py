@@ -49,7 +49,8 @@ def best(words: Sequence[str]) -> None:
     parser.add_argument("--top", type=int, metavar="K", help=f"so many settings (default: {TOP})", default=TOP)
     parser.add_argument(
         "--by", metavar="NAME", default="score",
-        help="the overall score, or one of the judge's scores, as ratio, at the best checkpoint (default: score)",
+        help="the best checkpoint's overall score; last: the last one's; or one of the judge's scores, as ratio, at "
+        "the best checkpoint (default: score)",
     )  # fmt: skip
     parser.add_argument("--page", action="store_true", help=f"also write {PAGE_NAME} and {PARQUET_NAME} into the sweep")
     parser.add_argument("--json", action="store_true", help="results as JSON")
@@ -142,7 +143,7 @@ def sweep_parser(words: Sequence[str]) -> Parser:
     parser = Parser(
         prog="satgan sweep",
         description="try the settings of a space from several seeds, the base setting (preset and options) among them; "
-        "each trial is an ordinary run in STORE/NAME/trials",
+        "each trial is an ordinary run in STORE/NAME/trials; --budget is of all trials together",
     )
     parser.add_argument("space", metavar="SPACE", type=Path, help="YAML file, such as tune/spaces/learning_rates.yaml")
     parser.add_argument(

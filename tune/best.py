@@ -8,8 +8,12 @@ from typing import Any, NamedTuple
 
 from satgan.errors import InputError, SatganError, nearest
 from tune.effects import Effect, effects, seed_noise
-from tune.table import DONE, Found, Row
+from tune.table import DONE, Found, Row, at_end
 from tune.trials import shown
+
+LAST = "last"
+LEAST_COVERAGE = 0.1
+"""Share of the coverage that reals have of each other, below which no trial has come far."""
 
 
 class Standing(NamedTuple):
@@ -54,12 +58,15 @@ def standings(found: Found, by: str = "score") -> list[Standing]:
 
     Args:
         found: the sweep.
-        by: `score`, or the name of one of the judge's scores, which is then taken as ratio.
+        by: `score`; `last`, that of the last checkpoint; or the name of one of the judge's scores, which is then taken
+            as ratio.
 
     Raises:
         InputError: no trial has begun, or there is no such score.
         SatganError: none has a score.
     """
+    if by == LAST:
+        found, by = at_end(found) or found, "score"
     _check_scored(found, by)
     groups: dict[str, list[Row]] = {}
     for row in found.rows:
@@ -70,25 +77,30 @@ def standings(found: Found, by: str = "score") -> list[Standing]:
 
 
 def verdicts(found: Found) -> list[str]:
-    """In words: the base setting against the best one, each option's effect against chance, what the doctor found of
-    the base setting, what failed."""
+    """In words: the base setting against the best one, whether the runs are long enough to tell, each option's effect
+    against chance, what the doctor found of the base setting, what failed."""
     ranked, noise = standings(found), seed_noise(found)
-    lines = _base_verdict(found, ranked, noise)
+    lines = _base_verdict(found, ranked, noise) + _earliness(found)
+    if last := at_end(found):
+        (told,) = _base_verdict(last, standings(last), seed_noise(last))
+        lines.append(f"at the end of the runs (--by {LAST}) {told}")
     left = [row.state for row in found.rows if row.state not in (*DONE, "replaced")]
     if left:
         lines.insert(0, f"{len(left)} of {len(found.rows)} trials have not come to their end ({counted(left)}): "
                      "`satgan sweep … --resume` goes on with them")  # fmt: skip
-    for effect in effects(found):
-        low, high = min(effect.levels, key=lambda one: one[2]), max(effect.levels, key=lambda one: one[2])
-        size = (
-            f"{effect.option}: {_level(low)} scores {low[2]:.2f}, {_level(high)} {high[2]:.2f} (× {effect.factor:.2f})"
-        )
-        lines.append(f"{size}: {chance_text(effect)}")
+    lines += [_effect_verdict(effect) for effect in effects(found)]
+    lines += [f"at the end of the runs {_effect_verdict(effect)}" for effect in effects(last)] if last else []
     lines += _base_findings(found)
     for row in found.rows:
         if row.why and row.state not in ("missing", "stopped early"):
             lines.append(f"{row.trial} {row.state}: {row.why}")
     return lines
+
+
+def _effect_verdict(effect: Effect) -> str:
+    low, high = min(effect.levels, key=lambda one: one[2]), max(effect.levels, key=lambda one: one[2])
+    size = f"{effect.option}: {_level(low)} scores {low[2]:.2f}, {_level(high)} {high[2]:.2f} (× {effect.factor:.2f})"
+    return f"{size}: {chance_text(effect)}"
 
 
 def chance_text(effect: Effect) -> str:
@@ -111,7 +123,7 @@ def table(ranked: Sequence[Standing], options: Sequence[str], top: int | None) -
 
 
 def _check_scored(found: Found, by: str) -> None:
-    known = ["score", *dict.fromkeys(name for row in found.rows for name in row.scores)]
+    known = ["score", LAST, *dict.fromkeys(name for row in found.rows for name in row.scores)]
     if any(figure_of(row, by) is not None for row in found.rows):
         return
     if by not in known and len(known) > 1:
@@ -152,6 +164,19 @@ def _base_verdict(found: Found, ranked: Sequence[Standing], noise: float | None)
     if factor > noise ** (_deviations(len(ranked)) * math.sqrt(2 / min(len(base.scores), len(best.scores)))):
         return [f"{lines}. That is larger than changing the seed (× {noise:.2f}): change to {_setting(changed)}"]
     return [f"{lines}. That is no larger than changing the seed (× {noise:.2f}): keep the base setting"]
+
+
+def _earliness(found: Found) -> list[str]:
+    """Before any trial's tiles come near the reals, scores tell little: a generator that stays at their mean colour is
+    ahead of one that tries textures."""
+    told = [row.scores["coverage"] for row in found.rows if "coverage" in row.scores]
+    best = max(told, key=lambda score: score["value"], default=None)
+    if best is None or best["value"] >= LEAST_COVERAGE * best["floor"]:
+        return []
+    return [
+        f"these runs are too short to rank by: no trial's tiles lie near more than {best['value']:.0%} of the reals "
+        f"(coverage; reals of each other {best['floor']:.0%}): more --train.steps, before you change a default"
+    ]
 
 
 def _base_findings(found: Found) -> list[str]:

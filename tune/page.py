@@ -12,7 +12,7 @@ from tune.best import Standing, chance_text, counted, standings, verdicts
 from tune.charts import STYLE as CHARTS_STYLE
 from tune.charts import learning_curves, marginal, parallel_coordinates
 from tune.effects import Effect, effects, seed_noise
-from tune.table import Found, Row
+from tune.table import Found, Row, at_end
 from tune.trials import shown
 
 TILES, COLUMNS, NOISE_SEED = 16, 8, 0
@@ -42,10 +42,8 @@ def sweep_page(found: Found) -> str:
     """
     ranked, noise = standings(found), seed_noise(found)
     name = found.url.rstrip("/").rsplit("/", 1)[-1]
-    marginals = "".join(
-        f"<figure>{marginal(found, effect, noise)}<figcaption>{_effect_text(effect)}</figcaption>"
-        "</figure>" for effect in effects(found)
-    )  # fmt: skip
+    last = at_end(found)
+    ends = f"<h3>At the end of the runs</h3>{_marginals(last)}" if last else ""
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>Sweep {escape(name)}</title><style>{STYLE}{CHARTS_STYLE}</style>"
@@ -54,11 +52,12 @@ def sweep_page(found: Found) -> str:
         f"<h2>Settings</h2>{_settings_table(found, ranked)}"
         "<h2>Every trial, from its values to its score</h2><p class=note>Lower is better; 1 is as far from the "
         f"reals as reals are from each other. Dashed: the base setting.</p>{parallel_coordinates(found)}"
-        "<h2>What each option does</h2><p class=note>A dot is a trial, a ring one of the base setting; a line is the "
+        "<h2>What each option does</h2><p class=note>By each trial's best checkpoint. A dot is a trial, a ring one "
+        "of the base setting; a line is the "
         "mean of a level, and the band around it where that would lie if only the seeds were others. "
         "Only complete trials count for both. p: how often levels lie as far apart by chance, when settings exchange "
         "their values of the option, or, where levels differ in nothing else, when only the seeds are others.</p>"
-        f"<div class=sides>{marginals}</div><h2>Learning curves</h2>{learning_curves(found)}"
+        f"{_marginals(found)}{ends}<h2>Learning curves</h2>{learning_curves(found)}"
         f"<h2>What the doctor found</h2>{_findings_table(found)}"
         f"<h2>Trials</h2>{_trials_table(found)}<h2>Tiles of every trial from the same noise</h2>"
         f"<p class=note>Averaged generators of the best checkpoints, settings by rank.</p>"
@@ -79,6 +78,15 @@ def _summary(found: Found, noise: float | None) -> str:
         f"{len(states)} trials ({counted(states)}); {search} search{ended}; seeds {seeds}; {hours:.2f} hours of "
         f"training in all{cost}.{changed}"
     )
+
+
+def _marginals(found: Found) -> str:
+    noise = seed_noise(found)
+    figures = "".join(
+        f"<figure>{marginal(found, effect, noise)}<figcaption>{_effect_text(effect)}</figcaption>"
+        "</figure>" for effect in effects(found)
+    )  # fmt: skip
+    return f"<div class=sides>{figures}</div>"
 
 
 def _effect_text(effect: Effect) -> str:

@@ -82,6 +82,24 @@ class Found(NamedTuple):
     rows: list[Row]
 
 
+def at_end(found: Found) -> Found | None:
+    """The same with the score of each trial's last checkpoint in place of its best one's; None where these are one, or
+    no trial has one.
+
+    A trial whose best checkpoint is an early one got worse, whatever its score.
+    """
+    rows = [
+        row if row.score is None else row._replace(
+            score=row.curve[-1][1] if math.isfinite(row.curve[-1][1]) else None, best_step=row.curve[-1][0], scores={}
+        )
+        for row in found.rows
+    ]  # fmt: skip
+    scores = [row.score for row in rows]
+    if scores == [row.score for row in found.rows] or not any(scores):
+        return None
+    return found._replace(rows=rows)
+
+
 def sweep_in(url: str) -> Found:
     """The sweep that lies at a url, or the only one of a store.
 

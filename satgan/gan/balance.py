@@ -138,7 +138,7 @@ def _bounded_move(sure: float, rates: Rates, first: Rates, batch: int) -> Moved 
     for move in choices(sure, rates, batch, FACTOR_AT_ONCE):
         was, config = getattr(rates, move.network), getattr(first, move.network)
         # Three digits, as the doctor advises them: the last bits of exp and of roots differ from machine to machine.
-        rate = min(config * FACTOR_IN_ALL, 1.0, max(config / FACTOR_IN_ALL, float(f"{move.rate:.3g}")))
+        rate = min(config * FACTOR_IN_ALL, max(config / FACTOR_IN_ALL, float(f"{move.rate:.3g}")))
         if (rate := float(f"{rate:.6g}")) != was:
             return Moved(move.network, was, rate, round(sure, 4))
     return None

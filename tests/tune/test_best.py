@@ -49,6 +49,34 @@ def test_a_bad_base_is_said_and_a_good_one_is_kept() -> None:
     assert "gl2_0.1-s1 diverged: step 3: real_loss = nan" in verdicts(gone)
 
 
+def test_a_setting_that_gets_worse_as_it_trains_is_found_at_the_end() -> None:
+    """Its best checkpoint is an early one, as good as those of others."""
+    ill = [row(1e-1, seed, 5.0 + seed / 10, curve=[(10, 5.0 + seed / 10), (20, 11.0 + seed / 10)]) for seed in (1, 2)]
+    well = [row(0, seed, 5.0 + seed / 10) for seed in (1, 2)]
+    sweep = found(*ill, *well, base=1e-1)
+    assert standings(sweep)[0].mean == standings(sweep)[1].mean == pytest.approx(5.15)
+    assert [one.mean for one in standings(sweep, "last")] == pytest.approx([5.15, 11.15])
+    told = verdicts(sweep)
+    assert "change to" not in told[0]
+    assert told[1].startswith(
+        "at the end of the runs (--by last) the base setting (recipe.generator_l2 = 0.1) scores 11"
+    )
+    assert told[1].endswith("change to recipe.generator_l2 = 0")
+    assert any(line.startswith("at the end of the runs recipe.generator_l2: 0 scores 5.15") for line in told)
+    assert "at the end" not in " ".join(verdicts(found(*well, row(1e-1, 1, 7.0))))
+
+
+def test_runs_in_which_nothing_comes_near_the_reals_are_too_short_to_rank_by() -> None:
+    def with_coverage(*values: float) -> str:
+        scores = [{"coverage": {"value": value, "floor": 0.95, "ratio": 20.0}} for value in values]
+        rows = [row(0, seed, 5.0, scores=one) for seed, one in enumerate(scores, 1)]
+        return " ".join(verdicts(found(*rows, row(1e-4, 1, 6.0))))
+
+    assert "no trial's tiles lie near more than 6% of the reals" in with_coverage(0.01, 0.06)
+    assert "too short" not in with_coverage(0.01, 0.2)
+    assert "too short" not in with_coverage(), "it is not known"
+
+
 def test_what_the_doctor_finds_in_most_trials_of_the_base_setting_is_told() -> None:
     """A share of the loss is large (S25) long before a score shows it."""
     share = {"rule": "S25", "level": "warning", "found": "the L2 term is 60%", "action": "--recipe.generator-l2 0.01"}
