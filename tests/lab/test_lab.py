@@ -42,7 +42,7 @@ FILE = "/home/ubuntu/cluster.yaml"
 SUBMIT = ["satgan", "submit", "--cluster", FILE, "train", "article", *OPTIONS, "--store", f"{STORE}/runs",
           "--workers", "1:2"]  # fmt: skip
 AT_HOME = "/home/ubuntu/runs"
-NOTICE_SECONDS = 20
+NOTICE_SECONDS = 30
 """EC2 gives two minutes."""
 
 
