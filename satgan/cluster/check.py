@@ -2,6 +2,7 @@
 
 import copy
 import io
+import logging
 import os
 import re
 import stat
@@ -69,6 +70,8 @@ def _schema(file: ClusterFile) -> Iterator[Finding]:
     from jsonschema import ValidationError
     from ray.autoscaler._private.util import prepare_config, validate_config
 
+    # It warns of fields that it puts there itself for an external provider.
+    logging.getLogger("ray.autoscaler._private.util").setLevel(logging.ERROR)
     try:
         with redirect_stdout(io.StringIO()):  # Ray warns there of mounts that are files
             validate_config(prepare_config(copy.deepcopy(file.tree)))

@@ -72,7 +72,9 @@ def test_what_is_not_filled_in_is_found_and_nothing_else(home: Path) -> None:
 def test_a_filled_file_is_right(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(filled) == []
     assert main(["cluster", "check", str(filled)]) == 0
-    assert "nothing found" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "nothing found" in told.out
+    assert told.err == ""
 
 
 @pytest.mark.parametrize(("old", "new", "told"), DEFECTS, ids=[told for _, _, told in DEFECTS])

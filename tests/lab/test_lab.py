@@ -42,7 +42,7 @@ FILE = "/home/ubuntu/cluster.yaml"
 SUBMIT = ["satgan", "submit", "--cluster", FILE, "train", "article", *OPTIONS, "--store", f"{STORE}/runs",
           "--workers", "1:2"]  # fmt: skip
 AT_HOME = "/home/ubuntu/runs"
-NOTICE_SECONDS = 20
+NOTICE_SECONDS = 30
 """EC2 gives two minutes."""
 
 
@@ -153,16 +153,16 @@ def lose_one(world: Lab, watch: Watch, lost: dict[str, Any]) -> None:
     """EC2 announces that it takes a machine back, and does; the run saves, goes on, and gets another machine."""
     attempts, before = len(watch.attempts()), ids(world)
     deadline = datetime.now(UTC) + timedelta(seconds=NOTICE_SECONDS)
+    world.run_out_of_spot()
     world.announce(lost, deadline.strftime("%Y-%m-%dT%H:%M:%SZ"))
-    watch.say(f"EC2's notice to {lost['id']}")
+    watch.say(f"EC2's notice to {lost['id']}; it has no other on spot")
     until(lambda: watch.events("preemption"), NOTICE_SECONDS, "the run hears of it")
     notice = watch.events("preemption")[-1]
     until(lambda: [saved for saved in watch.events("checkpoint") if saved["step"] == notice["step"]], 60, "it saves")
     watch.say(f"the run has heard of it and saved, after step {notice['step']}")
     time.sleep(max(0.0, (deadline - datetime.now(UTC)).total_seconds()))
-    world.run_out_of_spot()
     world.take_back(lost)
-    watch.say("the machine is gone, and EC2 has no other on spot")
+    watch.say("the machine is gone")
     until(lambda: len(watch.attempts()) > attempts, 600, "the run goes on")
     watch.say(f"the run goes on with {watch.attempts()[-1][0]} worker(s)")
     until(lambda: watch.trains(2, after=attempts), 600, "2 workers again")
