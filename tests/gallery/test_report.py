@@ -74,6 +74,21 @@ def test_in_a_browser_it_needs_no_network_and_the_slider_goes_through_the_steps(
         assert page.evaluate(broken) == 0
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_of_judgements_and_comparisons_are_readable_by_all(
+    browser: "Browser", judged_run: str, tile_set: str, tmp_path: Path, scheme: Any
+) -> None:
+    judged, compared = tmp_path / "judged.html", tmp_path / "compared.html"
+    assert main(["judge", judged_run, tile_set, "--page", str(judged), "--tiles-per-side", "24"]) == 0
+    assert main(["compare", judged_run, judged_run, "--page", str(compared)]) == 0
+    for file in (judged, compared):
+        with opened(browser, file, viewport=PHONE, color_scheme=scheme) as page:
+            assert faults(page) == []
+            assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+            light = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+            assert light == (scheme == "light")
+
+
 def test_a_report_without_tiles_or_judgements_tells_what_is_left_out(make_config: MakeConfig, tile_set: str) -> None:
     outcome = run(make_config(train={"steps": 5}))
     config = Path(outcome.run) / "config.yaml"
