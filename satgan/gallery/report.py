@@ -22,6 +22,9 @@ REPORT_NAME = "report.html"
 MOST_GRIDS = 24
 """So that the page stays small: of more the first, the last, and some at equal distances."""
 
+SEAM = 128
+"""Grey of the line between a fake and its nearest real tile."""
+
 ORDINARY = ("start", "checkpoint", "judged", "inputs", FOUND, OVER)
 """Events that every run has by the dozen; the pages tell of them in other ways."""
 
@@ -80,7 +83,7 @@ def _drawn(portrait: Portrait) -> dict[str, Any]:
     pairs = zip(portrait.fakes, portrait.nearest_reals, strict=False)
     return {
         "charts": list(portrait_charts(portrait)),
-        "pairs": [data_url(np.concatenate(pair)) for pair in pairs],
+        "pairs": [data_url(np.concatenate([fake, np.full_like(fake[:1], SEAM), real])) for fake, real in pairs],
         "reals": data_url(sheet(portrait.reals[:64], columns=8)),
         "count": len(portrait.reals),
     }
