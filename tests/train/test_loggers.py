@@ -22,7 +22,7 @@ from satgan.train.wandb_logger import wandb_mode
 from satgan.train.watch import Watch
 from tests.train.conftest import MakeConfig, run, until
 
-WITHOUT = "is not installed: .venv/bin/pip install '.[mlflow,wandb]'"
+WITHOUT = "is not installed: .venv/bin/pip install -e '.[mlflow,wandb]'"
 LIBRARIES = pytest.mark.filterwarnings("default")  # theirs are not ours to mend
 
 Figures = dict[tuple[int, str], list[float]]
