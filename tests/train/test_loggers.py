@@ -77,6 +77,7 @@ def in_wandb(run_folder: Path) -> tuple[Figures, list[str], list[int]]:
             record, parts = Record.FromString(parts), b""
             if record.HasField("run"):
                 ids.append(record.run.run_id)
+                assert record.run.host == "-"  # nothing of this machine
             if record.HasField("history"):
                 row = {
                     (item.key or "/".join(item.nested_key)): json.loads(item.value_json) for item in record.history.item
