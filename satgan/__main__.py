@@ -21,7 +21,7 @@ class Verb(NamedTuple):
 GREETING = """satgan trains a DCGAN on satellite tiles, on a laptop or on a Ray cluster.
 
   satgan train                              fakes of NASA's Blue Marble within minutes; then runs/demo/report.html
-  satgan tiles cut aerial/*.tif tiles/mine  your own imagery as a tile set; then satgan train dcgan --tiles tiles/mine
+  satgan tiles cut aerial/*.tif tiles/mine  your own imagery as a tile set; then satgan train demo --tiles tiles/mine
   satgan doctor runs/demo                   what goes wrong with a config, a tile set or a run, and what to change
 
 `satgan --help` lists everything, `satgan VERB --help` tells more; eval "$(satgan completion)" completes words."""

@@ -33,12 +33,17 @@ def compare(words: Sequence[str]) -> None:
     from satgan.gallery.comparison import compare_runs, side_by_side
     from satgan.gallery.comparison_page import comparison_page
 
-    found = compare_runs([run if "/" in run else f"runs/{run}" for run in given.runs], given.seed)
+    found = compare_runs([_url(run) for run in given.runs], given.seed)
     print(json.dumps(found.as_dict(), indent=2) if given.json else _text(found))
     if given.grid:
         open_store(str(given.grid.parent)).write(given.grid.name, side_by_side(found))
     if given.page:
         open_store(str(given.page.parent)).write(given.page.name, comparison_page(found).encode())
+
+
+def _url(run: str) -> str:
+    """Of a run that is given by its name in ./runs, or by its place."""
+    return f"runs/{run}" if "/" not in run and not Path(run).is_dir() else run
 
 
 def _text(found: "Comparison") -> str:

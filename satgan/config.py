@@ -80,10 +80,9 @@ def by_name(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def changes(
     before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, tuple[Any, Any]]:
-    """Options with another value in `now`, by name: (before, now); None for one that is not there."""
+    """Options that `now` has with another value, by name: (before, now); None for one that was not there."""
     first, second = by_name(before), by_name(now)
-    names = [name for name in dict.fromkeys((*first, *second)) if first.get(name) != second.get(name)]
-    return {name: (first.get(name), second.get(name)) for name in names}
+    return {name: (first.get(name), value) for name, value in second.items() if first.get(name) != value}
 
 
 def load_config(preset: str, *layers: Mapping[str, Mapping[str, Any]]) -> Config:

@@ -1,6 +1,7 @@
 """The verb `satgan init DIR`: a folder for the user's own project, with files to fill in."""
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ CONFIG = """\
 #
 #   satgan tiles cut IMAGERY tiles/mine --size 64 --contact-sheet look.png
 #   satgan doctor --config config.yaml                       what stands against it, before anything starts
-#   satgan train dcgan --config config.yaml                  the same command again resumes
+#   satgan train dcgan --config config.yaml                  the same command again resumes; without a GPU: train demo
 #   satgan sweep spaces/learning_rates.yaml dcgan --config config.yaml
 #
 # `satgan train dcgan --help` lists every option with default, unit and rule; here they stand below their group.
@@ -50,6 +51,7 @@ def init(words: Sequence[str]) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
     print("\n".join(str(folder / name) for name in texts))
+    print(f"config.yaml tells what to type next, in {folder}", file=sys.stderr)
 
 
 def _names() -> list[str]:

@@ -80,8 +80,8 @@ def tiles_inspect(words: Sequence[str]) -> None:
     limits = _limits(given.limit)
     found = with_bar(lambda bar: commands.inspect(given.source, limits, given.rejected, bar))
     _draw(given.contact_sheet, found.samples, {"accepted": found.accepted, **found.rejected})
-    about = {name: getattr(found, name) for name in ("tiles", "accepted", "rejected", "figures")}
-    print_result(about, given.json)
+    about = {name: getattr(found, name) for name in ("tiles", "accepted", "rejected")}
+    print_result(about | {"figures" if given.json else "figures (least, mean, most)": found.figures}, given.json)
 
 
 def tiles_show(words: Sequence[str]) -> None:

@@ -90,7 +90,7 @@ def searcher_of(plan: Plan, rows: Sequence[Row]) -> Any:
         from optuna.logging import WARNING, set_verbosity
     except ImportError:
         found = "TPE takes Optuna, which is not installed"
-        raise InputError(found, "pip install 'satgan[optuna]', or --search random") from None
+        raise InputError(found, "pip install optuna, or --search random") from None
     set_verbosity(WARNING)
     space: dict[str, Any] = {}
     for one in plan.space.parameters:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from satgan.config import Config
-from satgan.errors import ConfigError, InputError
+from satgan.errors import ConfigError, InputError, StoreMissing
 from satgan.gan.networks import Generator
 from satgan.randomness import Purpose, generator
 from satgan.tiles.pixels import to_bytes
@@ -106,11 +106,16 @@ def open_checkpoint(url: str) -> Checkpoint:
     """The checkpoint in a folder or prefix: a checkpoint's own, or a run's best, where it was judged, else its newest.
 
     Raises:
+        StoreMissing: there is no such place.
         CheckpointError: there is no whole one.
         CorruptData: it differs from its digests.
     """
     store = open_store(url)
-    steps, best = complete_steps(store), best_of(store)
+    try:
+        steps, best = complete_steps(store), best_of(store)
+    except StoreMissing as error:
+        found = f"no checkpoint and no run in {url}: {error.found}"
+        raise StoreMissing(found, "check the spelling; `satgan runs` lists the runs of ./runs") from None
     if not steps:
         return Checkpoint(store)
     return Checkpoint(store.child(f"{FOLDER}/{name_of(best[0] if best and best[0] in steps else steps[-1])}"))

@@ -80,7 +80,7 @@ def probe(
         CheckpointError, CorruptData, StoreError: something cannot be read.
     """
     if find_spec("sklearn") is None:
-        raise InputError("the probe needs scikit-learn, which is not installed", "pip install 'satgan[probe]'")
+        raise InputError("the probe needs scikit-learn, which is not installed", "pip install scikit-learn")
     opened = open_checkpoint(checkpoint)
     gan, trained = opened.config().gan, opened.discriminator()
     training, held, unlabelled = _parts(tiles, test, by, table, count, lambda found: refuse_other_tiles(gan, found))

@@ -22,6 +22,9 @@ REPORT_NAME = "report.html"
 MOST_GRIDS = 24
 """So that the page stays small: of more the first, the last, and some at equal distances."""
 
+SEAM = 128
+"""Grey of the line between a fake and its nearest real tile."""
+
 ORDINARY = ("start", "checkpoint", "judged", "inputs", FOUND, OVER)
 """Events that every run has by the dozen; the pages tell of them in other ways."""
 
@@ -58,7 +61,7 @@ def report_page(record: Record) -> str:
         record=record, style=PAGE_STYLE + STYLE, shots=list(_shots(record)), film=_picture(record, FILM_NAME),
         inputs=_picture(record, INPUTS_NAME), score_chart=score_chart(record), score_charts=list(score_charts(record)),
         charts=list(charts_of(record)), scores=_scores(record), last=_last(record), base=base, changes=changed,
-        findings=found_in(record.events()),
+        findings=found_in(record.events()), ran_on=_ran_on(record),
         happened=[_told(entry) for entry in record.events() if entry["event"] not in ORDINARY],
         portrait=None if isinstance(portrait, str) else _drawn(portrait),
         no_portrait=portrait if isinstance(portrait, str) else "",
@@ -80,7 +83,7 @@ def _drawn(portrait: Portrait) -> dict[str, Any]:
     pairs = zip(portrait.fakes, portrait.nearest_reals, strict=False)
     return {
         "charts": list(portrait_charts(portrait)),
-        "pairs": [data_url(sheet(np.stack(pair), columns=1)) for pair in pairs],
+        "pairs": [data_url(np.concatenate([fake, np.full_like(fake[:1], SEAM), real])) for fake, real in pairs],
         "reals": data_url(sheet(portrait.reals[:64], columns=8)),
         "count": len(portrait.reals),
     }
@@ -126,5 +129,20 @@ def _changes(record: Record) -> tuple[str, dict[str, tuple[Any, Any]]]:
 
 
 def _told(entry: Entry) -> Entry:
-    rest = {name: value for name, value in entry.items() if name not in ("step", "event")}
+    rest = {name: _short(value) for name, value in entry.items() if name not in ("step", "event")}
     return {"step": entry["step"], "event": entry["event"].replace("_", " "), "about": rest}
+
+
+def _ran_on(record: Record) -> dict[str, str]:
+    """What the run's newest attempt computed with, and the versions."""
+    starts = [entry for entry in record.events() if entry["event"] in ("start", "resume")]
+    machine = {name: value for name, value in (starts[-1] if starts else {}).items() if name not in ("step", "event")}
+    told = {"machine": machine, **record.about}
+    return {name: _short(value) for name, value in told.items() if value}
+
+
+def _short(value: Any) -> str:
+    """For a table: `name value, name value` of a mapping, four digits of a fraction."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_short(part)}" for name, part in value.items())
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)

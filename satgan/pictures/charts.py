@@ -6,15 +6,15 @@ from math import floor, isfinite, log10
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 720, 260
-LEFT, RIGHT, TOP, BOTTOM = 62, 12, 30, 40
+LEFT, RIGHT, TOP, BOTTOM = 62, 12, 12, 46
 STRIP_PIXELS = 14
 MOST_POINTS = 400
 TICKS = 5
-LETTER_PIXELS = 7.2
-"""About the width of a letter in the legend."""
 
 STYLE = """
-svg { max-width: 100%; height: auto; font: 13px system-ui, sans-serif; fill: var(--ink) }
+svg { max-width: 100%; height: auto; overflow: visible; font: 13px system-ui, sans-serif; fill: var(--ink) }
+.key { white-space: nowrap; margin-right: 1.2rem; font-size: .85rem } .key svg { vertical-align: middle }
+@media (max-width: 40rem) { svg { font-size: 20px } }
 svg .rule { stroke: var(--rule) } svg .line { fill: none; stroke-width: 1.8 } svg .floor { stroke-dasharray: 5 4 }
 .c0 { stroke: #1a5fb4 } .c1 { stroke: #c64600 } .c2 { stroke: #26803a } .c3 { stroke: #9141ac } .c4 { stroke: #a8730a }
 .c5 { stroke: #a51d2d } .c6 { stroke: #0a7d86 } .c7 { stroke: #77767b }
@@ -80,12 +80,11 @@ def line_chart(
         *_levels(up),
         *_columns(across, x_title, height),
         *(_polyline(line, number, across, up) for number, line in enumerate(drawn)),
-        *_legend(drawn),
         *(_strip(strip, across) if strip else ()),
     ]
     body, spoken = "".join(parts), escape(_spoken(title, drawn))
     return (
-        f"<figure><figcaption>{escape(title)}</figcaption>"
+        f"<figure><figcaption>{escape(title)}<br>{''.join(_legend(drawn))}</figcaption>"
         f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img" aria-label="{spoken}">{body}</svg></figure>'
     )
 
@@ -141,7 +140,7 @@ def _levels(scale: _Scale) -> Iterator[str]:
 
 def _columns(scale: _Scale, title: str, height: int) -> Iterator[str]:
     for value in ticks(*scale):
-        yield f'<text x="{_x(scale, value):.1f}" y="{height - 22}" text-anchor="middle">{_number(value)}</text>'
+        yield f'<text x="{_x(scale, value):.1f}" y="{height - 26}" text-anchor="middle">{_number(value)}</text>'
     yield f'<text x="{WIDTH - RIGHT}" y="{height - 5}" text-anchor="end">{escape(title)}</text>'
 
 
@@ -159,12 +158,12 @@ def _polyline(line: Line, number: int, across: _Scale, up: _Scale) -> str:
 
 
 def _legend(lines: Sequence[Line]) -> Iterator[str]:
-    left = float(LEFT)
+    """Outside the picture, so that its letters are the page's however small the picture is shown."""
     for number, line in enumerate(lines):
         kind = "line floor" if line.is_floor else "line"
-        yield f'<line class="{kind} c{number % 8}" x1="{left:.0f}" x2="{left + 20:.0f}" y1="14" y2="14"/>'
-        yield f'<text x="{left + 25:.0f}" y="18">{escape(line.name)}</text>'
-        left += 40 + LETTER_PIXELS * len(line.name)
+        stroke = f'<line class="{kind} c{number % 8}" x1="0" x2="20" y1="4" y2="4"/>'
+        yield f'<span class="key"><svg viewBox="0 0 20 8" width="20" height="8" aria-hidden="true">{stroke}</svg>'
+        yield f" {escape(line.name)}</span> "
 
 
 def _strip(strip: Strip, across: _Scale) -> Iterator[str]:

@@ -19,7 +19,8 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { margin-bottom: .2rem } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--rule) }
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .25rem .7rem; vertical-align: top }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } tbody tr:nth-child(odd) { background: var(--soft) }
-.wide { overflow-x: auto } .wide:focus-visible { outline: 2px solid var(--ink) }
+.wide { overflow-x: auto } .wide td:last-child:not(.n) { min-width: 15rem }
+.wide:focus-visible { outline: 2px solid var(--ink) }
 .quiet { color: var(--quiet) } .worse { color: var(--mark); font-weight: 600 }
 .sides, .charts { display: flex; flex-wrap: wrap; gap: 1.2rem } .sides img { width: 530px }
 .charts figure { flex: 1 1 min(500px, 100%); margin: .4rem 0 }

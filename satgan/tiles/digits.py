@@ -65,7 +65,7 @@ def bundled_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     except ModuleNotFoundError:
         raise TilesError(
             "no tile set given, and the bundled digits are scikit-learn's, which is not installed",
-            "pip install 'satgan[digits]', or pack MNIST's files with `satgan tiles pack FOLDER SET --format idx` and "
+            "pip install scikit-learn, or pack MNIST's files with `satgan tiles pack FOLDER SET --format idx` and "
             "give --tiles SET",
         ) from None
     found = load_digits()

@@ -79,7 +79,7 @@ def check_loggers(config: Config) -> None:
         if find_spec(name) is None:
             raise InputError(
                 f"--train.loggers {name}: the package {name} is not installed",
-                f"pip install '.[{name}]' in satgan's checkout (the extra `{name}`), or leave {name} out",
+                f"pip install -e '.[{name}]' in satgan's checkout (the extra `{name}`), or leave {name} out",
             )
     if "mlflow" in config.train.loggers:
         from satgan.train.mlflow_logger import tracking_uri

@@ -69,8 +69,8 @@ def wandb_mode() -> str:
 
 
 def _quiet(settings: type) -> object:
-    """Nothing of the terminal, the machine, its packages or the source tree; no words among the progress."""
+    """Nothing of the terminal, the machine, its name and packages or the source tree; no words among the progress."""
     return settings(
-        console="off", silent=True, save_code=False, disable_git=True, disable_job_creation=True, x_disable_meta=True,
-        x_disable_stats=True, x_disable_machine_info=True, x_save_requirements=False,
+        console="off", silent=True, host="-", save_code=False, disable_git=True, disable_job_creation=True,
+        x_disable_meta=True, x_disable_stats=True, x_disable_machine_info=True, x_save_requirements=False,
     )  # fmt: skip

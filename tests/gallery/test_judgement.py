@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from satgan.__main__ import main
+from satgan.pictures.charts import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH
 from satgan.pictures.grid import png
 from satgan.tiles.records import Tile
 from satgan.tiles.shards import pack
@@ -81,11 +82,12 @@ def test_the_table_and_the_page_name_every_score(tmp_path: Path, capsys: pytest.
     assert re.search(r"^overall", table, re.M)
     assert html.count("data:image/png;base64,") == html.count("<img") == 2
     assert not re.search(r"(src|href)=\"?(http|/)|@import|url\(", html)
-    drawing = ElementTree.fromstring(html[html.index("<svg") : html.index("</svg>") + len("</svg>")])
+    chart = html[html.index('role="img"') :]
+    drawing = ElementTree.fromstring("<svg " + chart[: chart.index("</svg>") + len("</svg>")])
     curves = [line.attrib["points"].split() for line in drawing.iter("polyline")]
     assert [len(points) for points in curves] == [23, 23]  # rings up to the corner, 32 / √2 = 22.6
     places = [tuple(map(float, point.split(","))) for points in curves for point in points]
-    assert all(48 <= x <= 631 and 0 <= y <= 300 - 48 for x, y in places)
+    assert all(LEFT <= x <= WIDTH - RIGHT and 0 <= y <= HEIGHT - BOTTOM for x, y in places)
     assert "fa&lt;kes" in html
     assert "fa<kes" not in html
 

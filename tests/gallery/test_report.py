@@ -74,6 +74,21 @@ def test_in_a_browser_it_needs_no_network_and_the_slider_goes_through_the_steps(
         assert page.evaluate(broken) == 0
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_of_judgements_and_comparisons_are_readable_by_all(
+    browser: "Browser", judged_run: str, tile_set: str, tmp_path: Path, scheme: Any
+) -> None:
+    judged, compared = tmp_path / "judged.html", tmp_path / "compared.html"
+    assert main(["judge", judged_run, tile_set, "--page", str(judged), "--tiles-per-side", "24"]) == 0
+    assert main(["compare", judged_run, judged_run, "--page", str(compared)]) == 0
+    for file in (judged, compared):
+        with opened(browser, file, viewport=PHONE, color_scheme=scheme) as page:
+            assert faults(page) == []
+            assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+            light = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+            assert light == (scheme == "light")
+
+
 def test_a_report_without_tiles_or_judgements_tells_what_is_left_out(make_config: MakeConfig, tile_set: str) -> None:
     outcome = run(make_config(train={"steps": 5}))
     config = Path(outcome.run) / "config.yaml"
@@ -108,6 +123,7 @@ def test_what_the_doctor_found_is_told_with_what_to_do(make_config: MakeConfig) 
     table = page[page.index("What the doctor says") : page.index("How it went")]
     assert "the old words" not in table
     assert table.index("weights grow") < table.index("holds") < table.index("one network outruns")
+    assert re.search(r'one network outruns<td class="n">2\s*<td class="n">5<', table)
     assert "--recipe.generator-l2 1e-4" in table
 
 
@@ -170,9 +186,11 @@ def test_a_line_lies_where_its_numbers_say() -> None:
 
 
 def test_a_long_line_is_thinned_and_keeps_its_mean() -> None:
-    values = np.sin(np.arange(20_000) / 999) + 3
-    chart = line_chart("t", "x", [Line("a", range(20_000), values.tolist())])
-    assert 200 <= len(re.findall(r'points="([^"]+)"', chart)[0].split()) <= 400
+    """Half of it jumps from 0 to 2 and back, half of it is 1."""
+    chart = line_chart("t", "x", [Line("a", range(20_000), [0, 2] * 5_000 + [1] * 10_000)])
+    points = re.findall(r'points="([^"]+)"', chart)[0].split()
+    assert 200 <= len(points) <= 400
+    assert len({point.split(",")[1] for point in points}) == 1
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from satgan.train.wandb_logger import wandb_mode
 from satgan.train.watch import Watch
 from tests.train.conftest import MakeConfig, run, until
 
-WITHOUT = "is not installed: .venv/bin/pip install '.[mlflow,wandb]'"
+WITHOUT = "is not installed: .venv/bin/pip install -e '.[mlflow,wandb]'"
 LIBRARIES = pytest.mark.filterwarnings("default")  # theirs are not ours to mend
 
 Figures = dict[tuple[int, str], list[float]]
@@ -77,6 +77,7 @@ def in_wandb(run_folder: Path) -> tuple[Figures, list[str], list[int]]:
             record, parts = Record.FromString(parts), b""
             if record.HasField("run"):
                 ids.append(record.run.run_id)
+                assert record.run.host == "-"  # nothing of this machine
             if record.HasField("history"):
                 row = {
                     (item.key or "/".join(item.nested_key)): json.loads(item.value_json) for item in record.history.item
