@@ -136,9 +136,7 @@ def main(words: Sequence[str] | None = None) -> int:
         found.append(measure(preset, config, given.rounds))
     for name, value in describe_machine(torch.device("cpu")).items():
         print(f"- {name}: {value}")
-    print(
-        "- workers: one thread each, gloo on loopback; predicted from a lane's time in runs apart, and the link\n"
-    )
+    print("- workers: one thread each, gloo on loopback; predicted from a lane's time in runs apart, and the link\n")
     print(f"{markdown(found)}\n")
     print(
         f"By the model, nothing measured: `article` whole recipe on {GPU}s, one lane each, at {SHARE_OF_PEAK:.0%} of "
