@@ -1,8 +1,9 @@
 """How training scales: `scripts/bench scale`, or `python -m bench.scale`.
 
-Measured: two workers of one thread (gloo) beside one worker of one thread that computes the same two lanes, in turn.
-By the cost model (satgan/cluster/speed.py, which `satgan preflight` uses): the same, from one lane's time and what the
-link does with messages of its own; and clusters that are not here. The tables go to stdout, progress to stderr.
+Measured: two workers of one thread (gloo), in turn with one worker of one thread that computes the same two lanes, and
+with two runs of a lane each that tell each other nothing, the most that this machine's cores give. By the cost model
+(satgan/cluster/speed.py, which `satgan preflight` uses): the same, from a lane's time and what the link does with
+messages of its own; and clusters that are not here. The tables go to stdout, progress to stderr.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from statistics import median
 import torch
 
 from bench.machine import describe_machine
-from bench.scale_workers import WORKERS, Measured, measure
+from bench.scale_workers import LANES, WORKERS, Measured, measure
 from satgan.cluster.prices import GPUS
 from satgan.cluster.speed import Cluster, Link, efficiency, message_bytes, step_seconds
 from satgan.config import Config, load_config
@@ -23,7 +24,6 @@ from satgan.gan.describe import describe, step_flops
 ROUNDS = 5
 LEAST_RATIO, MOST_APART = 1.8, 0.2
 CASES = (("demo", 16), ("demo", 64), ("dcgan", 16))
-LOOPBACK_LANES = 2
 GPU, SHARE_OF_PEAK = "H200", 0.4
 """The account of clusters: article's whole recipe at the share of the peak that is the goal of `scripts/bench gpu`."""
 ACCOUNTS = (
@@ -41,33 +41,37 @@ GPU_LATENCY_SECONDS = 20e-6
 def markdown(found: Sequence[Measured]) -> str:
     """Measured beside predicted."""
     heads = (
-        "preset", "lanes", "rounds", "one worker, tiles/s", "two workers, tiles/s", "ratio", "predicted ratio",
-        "predicted tiles/s over measured", "link, MB/s", "CPU s a step, one and two",
+        "preset", "lanes", "rounds", "one worker, tiles/s", "two workers, tiles/s", "ratio", "two runs apart",
+        "predicted tiles/s", "over measured", "link, MB/s", "CPU s a step, one and two",
     )  # fmt: skip
     lines = [heads, ("---",) * len(heads), *map(_cells, found)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def predicted_seconds(one: Measured) -> float:
-    """A step of two workers, by the model."""
+    """A step of two workers, by the model, from the time of a lane where two processes compute one each."""
     link = Link(one.link_bytes_per_second, one.link_latency_seconds)
-    return step_seconds(LOOPBACK_LANES, one.lane_seconds, one.messages, Cluster(WORKERS, WORKERS, link, link)).whole
+    cluster = Cluster(WORKERS, WORKERS, link, link)
+    return step_seconds(LANES, median(one.apart_seconds), one.messages, cluster).whole
 
 
 def _cells(one: Measured) -> tuple[str, ...]:
-    ratio = median(alone / both for alone, both in zip(one.alone_seconds, one.together_seconds, strict=True))
-    predicted = predicted_seconds(one)
-    over = median(one.together_seconds) / predicted
-    tiles = LOOPBACK_LANES * one.lane_batch
+    ratio, most = (
+        median(alone / other for alone, other in zip(one.alone_seconds, others, strict=True))
+        for others in (one.together_seconds, one.apart_seconds)
+    )
+    over = median(one.together_seconds) / predicted_seconds(one)
+    tiles = LANES * one.lane_batch
     goals = "reached" if ratio >= LEAST_RATIO else "missed", "reached" if abs(over - 1) <= MOST_APART else "missed"
     return (
         one.preset,
-        f"{LOOPBACK_LANES} × {one.lane_batch}",
+        f"{LANES} × {one.lane_batch}",
         str(len(one.alone_seconds)),
         f"{tiles / median(one.alone_seconds):,.4g}",
         f"{tiles / median(one.together_seconds):,.4g}",
         f"{ratio:.2f}× (goal ≥ {LEAST_RATIO}×: {goals[0]})",
-        f"{LOOPBACK_LANES * one.lane_seconds / predicted:.2f}×",
+        f"{most:.2f}×",
+        f"{tiles / predicted_seconds(one):,.4g}",
         f"{over:.2f}× (goal within {MOST_APART:.0%}: {goals[1]})",
         f"{one.link_bytes_per_second / 1e6:,.0f}",
         f"{one.alone_cpu_seconds:.3f}, {one.together_cpu_seconds:.3f}",
@@ -127,12 +131,12 @@ def main(words: Sequence[str] | None = None) -> int:
     say = partial(print, file=sys.stderr, flush=True)
     found = []
     for preset, batch in CASES:
-        say(f"measuring {preset}, {LOOPBACK_LANES} lanes of {batch} …")
-        config = load_config(preset, {"train": {"lanes": LOOPBACK_LANES, "lane_batch": batch, "threads_per_lane": 1}})
+        say(f"measuring {preset}, {LANES} lanes of {batch} …")
+        config = load_config(preset, {"train": {"lanes": LANES, "lane_batch": batch, "threads_per_lane": 1}})
         found.append(measure(preset, config, given.rounds))
     for name, value in describe_machine(torch.device("cpu")).items():
         print(f"- {name}: {value}")
-    print("- workers: one thread each, gloo on loopback; what preflight predicts from one lane's time and the link\n")
+    print("- workers: one thread each, gloo on loopback; predicted from a lane's time in runs apart, and the link\n")
     print(f"{markdown(found)}\n")
     print(
         f"By the model, nothing measured: `article` whole recipe on {GPU}s, one lane each, at {SHARE_OF_PEAK:.0%} of "

@@ -31,17 +31,19 @@ LIMIT_SECONDS = 900.0
 class Measured(NamedTuple):
     """One preset's figures. Seconds of a step: one per round, in pairs.
 
-    lane_seconds                               of a step of one lane on one worker
-    messages                                   see `satgan.cluster.speed.message_bytes`; this config's own path
-    link_bytes_per_second, link_latency_seconds  of messages that are not the step's
-    …_cpu_seconds                              of all workers, of a step
+    alone_seconds       one worker computes both lanes, the other waits
+    apart_seconds       each computes a lane, as a run of its own: what the machine gives two processes at most
+    together_seconds    each computes a lane of one run
+    messages            see `satgan.cluster.speed.message_bytes`; this config's own path
+    link_…              of messages that are not the step's
+    …_cpu_seconds       of all workers, of a step
     """
 
     preset: str
     lane_batch: int
     alone_seconds: list[float]
+    apart_seconds: list[float]
     together_seconds: list[float]
-    lane_seconds: float
     messages: list[tuple[float, float]]
     link_bytes_per_second: float
     link_latency_seconds: float
@@ -58,7 +60,13 @@ def measure(preset: str, config: Config, rounds: int) -> Measured:
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory(prefix="satgan-bench-") as folder:
-        given = (str(Path(folder) / "meeting"), decide(config).model_dump(mode="json"), rounds, sending)
+        given = (
+            str(Path(folder) / "meeting"),
+            decide(config).model_dump(mode="json"),
+            rounds,
+            context.Barrier(WORKERS),
+            sending,
+        )
         workers = [context.Process(target=_work, args=(rank, *given)) for rank in range(WORKERS)]
         for worker in workers:
             worker.start()
@@ -96,7 +104,7 @@ def _in_order(messages: list[Tensor]) -> Tensor:
     return total
 
 
-def _work(rank: int, meeting: str, tree: dict[str, Any], rounds: int, sending: Any) -> None:
+def _work(rank: int, meeting: str, tree: dict[str, Any], rounds: int, left: Any, sending: Any) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=WORKERS)
     config = Config.model_validate(tree)
@@ -106,21 +114,20 @@ def _work(rank: int, meeting: str, tree: dict[str, Any], rounds: int, sending: A
     single = config.model_copy(update={"train": config.train.model_copy(update={"lanes": 1})})
     lane = _Steps(single, range(1), _in_order)
     count = _steps_of_a_round(together)
-    times: dict[str, list[tuple[float, float]]] = {"alone": [], "lane": [], "together": []}
+    ways = {"alone": alone, "apart": lane, "together": together}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for number in range(rounds + 1):
-        for name, steps, is_shared in (("alone", alone, False), ("lane", lane, False), ("together", together, True)):
-            seconds = _timed(steps.step, count, works=is_shared or rank == 0)
+        for name, steps in ways.items():
+            taken = _timed(steps.step, count, works=rank == 0 or name != "alone")
             if number:  # the first round warms up
-                times[name].append(seconds)
+                times[name].append(taken)
     latency, whole = (_probe(numbers) for numbers in PROBES)
     if rank == 0:
         told = WORKERS * 4 * PROBES[1] / WORKERS  # (lanes + 1) · (W - 1)/W of a message, one lane each
         sizes = [lane.pair.lanes[0].to_generator.vector.numel(), lane.pair.lanes[0].to_discriminator.vector.numel()]
         sending.send(
             {
-                "alone_seconds": [wall for wall, _ in times["alone"]],
-                "together_seconds": [wall for wall, _ in times["together"]],
-                "lane_seconds": median(wall for wall, _ in times["lane"]),
+                **{f"{name}_seconds": [wall for wall, _ in taken] for name, taken in times.items()},
                 "messages": _messages(config, *sizes),
                 "link_bytes_per_second": told / max(whole - latency, 1e-9),
                 "link_latency_seconds": latency / 2,
@@ -128,7 +135,7 @@ def _work(rank: int, meeting: str, tree: dict[str, Any], rounds: int, sending: A
                 "together_cpu_seconds": median(cpu for _, cpu in times["together"]),
             }
         )
-    dist.barrier()
+    left.wait()
     dist.destroy_process_group()
 
 
@@ -152,15 +159,15 @@ def _steps_of_a_round(steps: _Steps) -> int:
 
 
 def _timed(step: Callable[[], None], count: int, works: bool) -> tuple[float, float]:
-    """Seconds of a step on average, and CPU seconds of all workers; who does not work waits."""
+    """Seconds of a step on average until the last worker is done, and CPU seconds of all; who does not work waits."""
     dist.barrier()
     start, cpu = time.perf_counter(), time.process_time()
     if works:
         for _ in range(count):
             step()
     used = torch.tensor([time.process_time() - cpu])
-    seconds = time.perf_counter() - start
     dist.barrier()
+    seconds = time.perf_counter() - start
     dist.all_reduce(used)
     return seconds / count, float(used) / count
 

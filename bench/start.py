@@ -47,28 +47,28 @@ def run(arguments: Sequence[str], mark: Path | None = None, folder: Path | None 
     Raises:
         RuntimeError: it failed, or the mark did not come.
     """
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])},
-    )  # fmt: skip
-    seen = None
-    while mark and process.poll() is None and time.perf_counter() - start < LIMIT_SECONDS:
-        if _is_there(mark):
-            seen = time.perf_counter() - start
-            break
-        time.sleep(LOOK_SECONDS)
-    assert process.stderr is not None
-    told = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0) if process.returncode is None else (0, process.returncode, None)
-    ended = time.perf_counter() - start
-    if mark and seen is None and _is_there(mark):
-        seen = ended
-    if status or (mark and seen is None):
-        last = (told.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        raise RuntimeError(f"{' '.join(arguments[:4])} failed: {last}")
-    cpu_seconds = usage.ru_utime + usage.ru_stime if usage else float("nan")
-    return Taken(ended if seen is None else seen, cpu_seconds)
+    path = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        start, seen, ended = time.perf_counter(), None, 0
+        process = subprocess.Popen(
+            [sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=said, cwd=folder,
+            env=os.environ | {"PYTHONPATH": path},
+        )  # fmt: skip
+        while not ended:
+            waiting = mark is not None and seen is None
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG if waiting else 0)
+            if waiting and mark and _is_there(mark):
+                seen = time.perf_counter() - start
+            time.sleep(LOOK_SECONDS if waiting else 0)
+            if time.perf_counter() - start > LIMIT_SECONDS:
+                process.kill()
+        whole = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode or (mark and seen is None):
+            said.seek(0)
+            last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
+            raise RuntimeError(f"{' '.join(arguments[:4])} failed: {last}")
+    return Taken(whole if seen is None else seen, usage.ru_utime + usage.ru_stime)
 
 
 def _is_there(mark: Path) -> bool:
@@ -113,11 +113,9 @@ def _train_barely(store: str) -> None:
 
     with ray_running(load_config("demo", {"train": {"workers": 1}})):
         TorchTrainer(
-            _bare_loop,
-            train_loop_config={"mark": str(Path(store) / "mark")},
-            scaling_config=ScalingConfig(num_workers=1),
-            run_config=RunConfig(name="bare", storage_path=store),
-        ).fit()
+            _bare_loop, train_loop_config={"mark": str(Path(store) / "mark")},
+            scaling_config=ScalingConfig(num_workers=1), run_config=RunConfig(name="bare", storage_path=store),
+        ).fit()  # fmt: skip
 
 
 def measure(ways: Sequence[Callable[[], Taken]], rounds: int) -> list[list[Taken]]:

@@ -5,9 +5,14 @@ from typing import Any
 import pytest
 import torch
 
+from satgan.config import Config
 from satgan.gan.balance import Verdict
+from satgan.gan.graphs import Recorder
+from satgan.gan.noise import DRAWN_TENSORS, draw
 from satgan.gan.pair import Pair
-from tests.gan.conftest import MakeConfig, one_by_one, sum_in_order, take_step
+from satgan.gan.step import train_step
+from satgan.train.device import recorder_on, training_device
+from tests.gan.conftest import MakeConfig, one_by_one, reals, sum_in_order
 from tests.gan.recording import CpuRecorder
 
 CPU = torch.device("cpu")
@@ -30,15 +35,21 @@ def state(pair: Pair) -> list[torch.Tensor]:
     ]
 
 
-def trained(config: Any, recorder: CpuRecorder | None, steps: int = STEPS) -> tuple[Pair, list[dict[str, float]]]:
-    """Steps on both paths, with turns of the history, a log step among them."""
-    pair = Pair(config, range(config.train.lanes), CPU, sum_in_order, one_by_one, recorder)
+def trained(
+    config: Config, recorder: Recorder | None, device: torch.device = CPU
+) -> tuple[Pair, list[dict[str, float]]]:
+    """Steps on both paths, with turns of the history, log steps among them."""
+    pair = Pair(config, range(config.train.lanes), device, sum_in_order, one_by_one, recorder)
     told = []
-    for step in range(steps):
+    for step in range(STEPS):
         pair.verdict = Verdict(float(step % 3 == 0), 0.0)
+        for lane in pair.lanes:
+            draws = draw(config, step, lane.number)
+            moved = {name: getattr(draws, name).to(device) for name in DRAWN_TENSORS}
+            lane.begin(reals(config, step, lane.number).to(device), draws._replace(**moved))
         if step % 5 == 4:
             pair.observe()
-        numbers = take_step(pair, step)
+        numbers = train_step(pair)
         if step % 5 == 4:
             numbers |= pair.evaluate() | pair.observed()
         told.append(numbers)
@@ -87,3 +98,14 @@ def test_a_step_is_recorded_once_and_reads_the_host_once(make_config: MakeConfig
     trained(make_config(recipe={"history_share": 0.5}), recorder)
     sections, updates = 7, 5
     assert recorder.recorded == sections + updates
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_cuda_graphs_give_the_bits_of_computed_steps(make_config: MakeConfig, precision: str) -> None:
+    config, device = make_config(train={"precision": precision}), training_device(deterministic=True)
+    computed, figures = trained(config, None, device)
+    replayed, same = trained(config, recorder_on(device), device)
+    assert replayed.why_not_recorded() == ""
+    assert same == figures
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(state(replayed), state(computed), strict=True))
