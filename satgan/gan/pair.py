@@ -13,18 +13,17 @@ from torch import Tensor
 from satgan.config import Config
 from satgan.gan.balance import FIRST_VERDICT, Balance, Moved, Rates, Verdict, rebalanced
 from satgan.gan.graphs import Graphs, Recorder
-from satgan.gan.lane import EVALUATED, Lane, split_message
+from satgan.gan.lane import EVALUATED, Lane
 from satgan.gan.networks import Discriminator, Generator, initialise, share_reference
 from satgan.gan.noise import noise
 from satgan.gan.normalization import (
-    MOMENTUM,
     batch_statistics,
-    running_statistics,
     set_running_statistics,
     statistics_size,
 )
 from satgan.gan.observe import TILE_FIGURES, Observation
-from satgan.gan.weights import bind_weights, gather_weights, weight_mask
+from satgan.gan.player import Player
+from satgan.gan.weights import bind_weights
 from satgan.randomness import Purpose
 
 Combine = Callable[[list[Tensor]], Tensor]
@@ -34,70 +33,6 @@ EachLane = Callable[[Callable[[Lane], None], Sequence[Lane]], None]
 """Runs a function once per lane of this worker, one after the other or at the same time."""
 
 RECALIBRATION_BATCHES = 16
-
-
-class Player:
-    """One of the two networks: the weights that all lanes share, its Adams and its running statistics.
-
-    Args:
-        network: initialised; its parameters become views of `weights`.
-        adams: names of the losses that have an Adam of their own.
-        learning_rate, betas: Adam's.
-        l2: constant of the regularizer.
-    """
-
-    def __init__(
-        self, network: Generator | Discriminator, adams: Sequence[str], learning_rate: float,
-        betas: tuple[float, float], l2: float,
-    ) -> None:  # fmt: skip
-        self.network = network
-        self.weights = gather_weights(network)
-        bind_weights(network, self.weights)
-        self.running = running_statistics(network)
-        self.l2 = l2
-        self.observation: Observation | None = None
-        self._penalty = weight_mask(network) * l2
-        # On a GPU its rate and its count of steps lie there, so that its update can be recorded (graphs.py).
-        on_gpu = self.weights.device.type == "cuda"
-        rate = torch.tensor(learning_rate, device=self.weights.device) if on_gpu else learning_rate
-        self.adams = {
-            name: torch.optim.Adam([self.weights], rate, betas, fused=True, capturable=on_gpu) for name in adams
-        }
-
-    @torch.no_grad()
-    def update(self, adam: str, total: Tensor, lanes: int) -> Tensor:
-        """One Adam step on the mean over lanes of a summed message plus the L2 term; returns the mean figures `[F]`.
-
-        Args:
-            adam: which Adam.
-            total: sum of all lanes' messages `[P + S + F]`; changed in place.
-            lanes: how many were summed.
-        """
-        gradient, statistics, figures = split_message(total.div_(lanes), self.network)
-        if self.observation is not None and adam != "fake":
-            self.observation.note(gradient, statistics)
-        self.weights.grad = gradient.addcmul_(self.weights, self._penalty)
-        self.adams[adam].step()
-        return figures.clone()  # the message itself is written anew by the next update
-
-    def set_learning_rate(self, rate: float) -> None:
-        """Of all its Adams, from the next update on."""
-        for adam in self.adams.values():
-            for group in adam.param_groups:
-                if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(rate)  # where a recorded update looks for it
-                else:
-                    group["lr"] = rate
-
-    @torch.no_grad()
-    def move_running(self, total: Tensor) -> None:
-        """Moves the running statistics toward those in a message that `update` has averaged (S23)."""
-        self.running.lerp_(split_message(total, self.network)[1], MOMENTUM)
-
-    @torch.no_grad()
-    def regularizer(self) -> float:
-        """The L2 term of the loss: half the constant times the sum of the squared weights (S24)."""
-        return float(0.5 * torch.dot(self._penalty * self.weights, self.weights))
 
 
 class Pair:

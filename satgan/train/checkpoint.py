@@ -25,7 +25,8 @@ from satgan.errors import CheckpointError, ConfigError, CorruptData, StoreMissin
 from satgan.gan.balance import Balance, Rates, Verdict
 from satgan.gan.networks import Discriminator, Generator
 from satgan.gan.normalization import running_statistics
-from satgan.gan.pair import Pair, Player
+from satgan.gan.pair import Pair
+from satgan.gan.player import Player
 from satgan.gan.weights import named_views
 from satgan.tiles.store import Store
 

@@ -16,11 +16,11 @@ from satgan.train.cost import Meter
 from satgan.train.device import LaneRunner, decide, free_memory, recorder_on, training_device, usable_cores
 from satgan.train.divergence import NotFinite, Rollback, roll_back, wrong_numbers, wrong_tensors
 from satgan.train.feed import Feed
-from satgan.train.film import Film, grid_name
+from satgan.train.film import Film
 from satgan.train.journal import JUDGED, MOVED, Journal
 from satgan.train.keeper import Keeper
 from satgan.train.origin import Origin, origin_of
-from satgan.train.outcome import Outcome, best_place, finished_outcome, is_finished
+from satgan.train.outcome import Outcome, finished_outcome, is_finished
 from satgan.train.progress import Progress
 from satgan.train.recovery import Corrupt, go_back, recover
 from satgan.train.run_folder import RunFolder, write_config
@@ -126,7 +126,7 @@ class _Run:
                 self.first and is_finished(self.folder, train.steps)
             ):
                 return finished_outcome(self.folder) if self.first else None
-            journal = stack.enter_context(self._journal()) if self.first else None
+            journal = stack.enter_context(self._new_journal()) if self.first else None
             stream = stack.enter_context(self.feed.stream(self.start_step, self.origin.attempt))
             clock = Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
             self._note_start(journal)
@@ -152,7 +152,7 @@ class _Run:
             keeper.end(journal)
             return self._end(journal, clock, stream)
 
-    def _journal(self) -> Journal:
+    def _new_journal(self) -> Journal:
         return Journal(self.folder, self.start_step, self.troubles, self.watch.check, self.checkup, self.config)
 
     def _keeper(self, journal: Journal | None, stack: ExitStack) -> Keeper:
@@ -183,9 +183,7 @@ class _Run:
         if is_logged:
             self.pair.observe()
         numbers = train_step(self.pair)
-        if (why := self.pair.why_not_recorded()) and journal:
-            journal.event(step + 1, "not_recorded", why=why)
-            self.watch.say(f"steps are not replayed as CUDA graphs, so they are slower: {why}")
+        self._note_unrecorded(step + 1, journal)
         clock.tick(step + 1)
         self.path_a_steps += numbers["path_a"]
         if (step + 1) % self.train.film_steps == 0 and self.first:
@@ -210,6 +208,11 @@ class _Run:
         if moved and journal:
             journal.event(step, MOVED, **moved._asdict(), why=moved.why())
             self.watch.say(f"balance: step {step}, {moved.text()}")
+
+    def _note_unrecorded(self, step: int, journal: Journal | None) -> None:
+        if (why := self.pair.why_not_recorded()) and journal:
+            journal.event(step, "not_recorded", why=why)
+            self.watch.say(f"steps are not replayed as CUDA graphs, so they are slower: {why}")
 
     def _examine(self, step: int, journal: Journal | None) -> None:
         """Worker 0 asks the doctor, and tells what is new."""
@@ -279,24 +282,18 @@ class _Run:
         if self.first:
             share = self.path_a_steps / (step - self.start_step)
             real, fake, fooling = (numbers[f"{name}_loss_before"] for name in ("real", "fake", "generator"))
-            speed, left = clock.tiles_per_second(), clock.seconds_left()
-            told = Progress(
-                step, self.train.steps, real, fake, fooling, share, speed, left, at_checkpoint, self.score,
-                self._cost().get("dollars"), self.checkup.summary(),
-            )  # fmt: skip
-            self.watch.progress(told)
+            self.watch.progress(Progress(
+                step, self.train.steps, real, fake, fooling, share, clock.tiles_per_second(), clock.seconds_left(),
+                at_checkpoint, self.score, self._cost().get("dollars"), self.checkup.summary(),
+            ))  # fmt: skip
 
     def _end(self, journal: Journal | None, clock: "Clock", stream: TileStream) -> Outcome | None:
         if journal is None:
             return None
-        film = self.film.develop()
+        self.film.develop()
         journal.event(self.train.steps, "end", seconds=clock.seconds(), **self._cost())
         journal.hand_in()
-        place, seconds, steps = self.folder.place, clock.seconds(), self.train.steps
-        speed = clock.tiles() / seconds if seconds else 0.0
-        waited = stream.waited_seconds / seconds if seconds else 0.0
-        checkpoint, grid = place(f"{FOLDER}/{name_of(steps)}"), place(grid_name(steps))
-        shown = film and place(film)
-        best = best_place(self.folder)
-        paid = self._cost().get("dollars")
-        return Outcome(self.folder.url, steps, checkpoint, grid, shown, *best, seconds, speed, waited, paid)
+        seconds, paid = clock.seconds(), self._cost().get("dollars")
+        speed, waited = (value / seconds if seconds else 0.0 for value in (clock.tiles(), stream.waited_seconds))
+        outcome = finished_outcome(self.folder)
+        return outcome._replace(seconds=seconds, tiles_per_second=speed, waited_share=waited, dollars=paid)

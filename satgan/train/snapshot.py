@@ -15,7 +15,8 @@ from torch import Tensor
 
 from satgan.gan.networks import Generator
 from satgan.gan.normalization import set_running_statistics
-from satgan.gan.pair import Pair, Player
+from satgan.gan.pair import Pair
+from satgan.gan.player import Player
 from satgan.gan.weights import named_views
 from satgan.provenance import versions
 from satgan.tiles.store import Store
