@@ -25,6 +25,11 @@ def test_the_generator_alone_is_enough_for_sampling(make_config: MakeConfig, pla
     here = sample(str(tmp_path / "home"), 4, str(tmp_path / "here"), "grid", Choice())
     assert Path(there).read_bytes() == Path(here).read_bytes()
     assert pull(outcome.run, tmp_path / "home", "sampling").fetched == 0
+    here_too = tmp_path / "home" / "generator.safetensors"
+    whole = here_too.read_bytes()
+    here_too.write_bytes(whole[:-1] + b"x")
+    assert pull(outcome.run, tmp_path / "home", "sampling").fetched == 1
+    assert here_too.read_bytes() == whole
 
 
 def test_a_run_that_was_fetched_goes_on_to_the_same_bits(make_config: MakeConfig, place: str, tmp_path: Path) -> None:
