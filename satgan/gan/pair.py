@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from satgan.config import Config
+from satgan.gan.adam import Adam
 from satgan.gan.balance import FIRST_VERDICT, Verdict
 from satgan.gan.graphs import Graphs, Recorder
 from satgan.gan.lane import EVALUATED, Lane, split_message
@@ -57,13 +58,7 @@ class Player:
         self.l2 = l2
         self.observation: Observation | None = None
         self._penalty = weight_mask(network) * l2
-        self.adams = {
-            # Capturable: its count of steps is on the GPU, so that its update can be recorded (graphs.py).
-            name: torch.optim.Adam(
-                [self.weights], learning_rate, betas, fused=True, capturable=self.weights.device.type == "cuda"
-            )
-            for name in adams
-        }
+        self.adams = {name: Adam(self.weights, learning_rate, betas) for name in adams}
 
     @torch.no_grad()
     def update(self, adam: str, total: Tensor, lanes: int) -> Tensor:
@@ -77,8 +72,7 @@ class Player:
         gradient, statistics, figures = split_message(total.div_(lanes), self.network)
         if self.observation is not None and adam != "fake":
             self.observation.note(gradient, statistics)
-        self.weights.grad = gradient.addcmul_(self.weights, self._penalty)
-        self.adams[adam].step()
+        self.adams[adam].step(gradient.addcmul_(self.weights, self._penalty))
         return figures.clone()  # the message itself is written anew by the next update
 
     @torch.no_grad()

@@ -1,0 +1,40 @@
+"""Adam on a flat vector of weights, by PyTorch's own fused kernel.
+
+The one of torch.optim calls the same kernel, but loads torch._dynamo with the first weights that it is given, which
+takes each process 0.9 s.
+"""
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-8
+
+
+class Adam:
+    """Adam without decay of weights, as torch.optim.Adam has it (tests/gan/test_step.py compares).
+
+    `moments` are empty before the first step; then `exp_avg` and `exp_avg_sq`, like the weights, and `step`, a float32
+    scalar on their device, so that a step can be recorded (graphs.py).
+
+    Args:
+        weights: `[P]` float32; changed in place.
+        learning_rate, betas: as in the paper (arXiv 1412.6980).
+    """
+
+    def __init__(self, weights: Tensor, learning_rate: float, betas: tuple[float, float]) -> None:
+        self._weights, self._learning_rate, self._betas = weights, learning_rate, betas
+        self.moments: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def step(self, gradient: Tensor) -> None:
+        """Moves the weights by a gradient `[P]`."""
+        if not self.moments:
+            self.moments["step"] = torch.zeros((), device=self._weights.device)
+            for name in ("exp_avg", "exp_avg_sq"):
+                self.moments[name] = torch.zeros_like(self._weights)
+        first, second, steps = (self.moments[name] for name in ("exp_avg", "exp_avg_sq", "step"))
+        steps += 1
+        torch._fused_adam_(
+            [self._weights], [gradient], [first], [second], [], [steps], lr=self._learning_rate, beta1=self._betas[0],
+            beta2=self._betas[1], weight_decay=0.0, eps=EPSILON, amsgrad=False, maximize=False,
+        )  # fmt: skip
