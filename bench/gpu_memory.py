@@ -48,10 +48,7 @@ def _parts(pair: Pair) -> dict[str, list[Tensor]]:
         "weights": [pair.average, *(player.weights for player in players)],
         "gradients": [message.vector for lane in pair.lanes for message in (lane.to_generator, lane.to_discriminator)],
         "Adam moments": [
-            value
-            for player in players
-            for adam in player.adams.values()
-            for value in adam.state[player.weights].values()
+            value for player in players for adam in player.adams.values() for value in adam.moments.values()
         ],
         "history": [lane.history.tiles for lane in pair.lanes],
     }  # fmt: skip

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from satgan.gan.adam import Adam
 from satgan.gan.lane import split_message
 from satgan.gan.networks import Discriminator, Generator
 from satgan.gan.normalization import MOMENTUM, running_statistics
@@ -33,12 +34,7 @@ class Player:
         self.l2 = l2
         self.observation: Observation | None = None
         self._penalty = weight_mask(network) * l2
-        # On a GPU its rate and its count of steps lie there, so that its update can be recorded (graphs.py).
-        on_gpu = self.weights.device.type == "cuda"
-        rate = torch.tensor(learning_rate, device=self.weights.device) if on_gpu else learning_rate
-        self.adams = {
-            name: torch.optim.Adam([self.weights], rate, betas, fused=True, capturable=on_gpu) for name in adams
-        }
+        self.adams = {name: Adam(self.weights, learning_rate, betas) for name in adams}
 
     @torch.no_grad()
     def update(self, adam: str, total: Tensor, lanes: int) -> Tensor:
@@ -52,18 +48,13 @@ class Player:
         gradient, statistics, figures = split_message(total.div_(lanes), self.network)
         if self.observation is not None and adam != "fake":
             self.observation.note(gradient, statistics)
-        self.weights.grad = gradient.addcmul_(self.weights, self._penalty)
-        self.adams[adam].step()
+        self.adams[adam].step(gradient.addcmul_(self.weights, self._penalty))
         return figures.clone()  # the message itself is written anew by the next update
 
     def set_learning_rate(self, rate: float) -> None:
         """Of all its Adams, from the next update on."""
         for adam in self.adams.values():
-            for group in adam.param_groups:
-                if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(rate)  # where a recorded update looks for it
-                else:
-                    group["lr"] = rate
+            adam.set_learning_rate(rate)
 
     @torch.no_grad()
     def move_running(self, total: Tensor) -> None:

@@ -199,13 +199,12 @@ def _restore_player(player: Player, tensors: Tensors) -> None:
 
 
 def _restore_adam(player: Player, adam: str, tensors: Tensors) -> None:
-    optimizer = player.adams[adam]
-    optimizer.state.clear()
+    moments = player.adams[adam].moments
+    moments.clear()
     if f"{adam}.step" not in tensors:
         return
-    state = {"step": tensors[f"{adam}.step"].to(player.weights.device)}
+    moments["step"] = tensors[f"{adam}.step"].to(player.weights.device)
     for moment in ("exp_avg", "exp_avg_sq"):
-        state[moment] = torch.empty_like(player.weights)
-        for name, view in named_views(player.network, state[moment]):
+        moments[moment] = torch.empty_like(player.weights)
+        for name, view in named_views(player.network, moments[moment]):
             view.copy_(tensors[f"{adam}.{moment}.{name}"])
-    optimizer.state[player.weights] = state

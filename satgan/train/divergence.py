@@ -86,8 +86,8 @@ def _vectors(pair: Pair) -> Iterator[tuple[str, Tensor]]:
         yield f"{name} weights", player.weights
         yield f"{name} running statistics", player.running
         for adam, optimizer in player.adams.items():
-            state = optimizer.state.get(player.weights, {})
-            yield from ((f"{name} Adam {adam} {part}", value) for part, value in state.items() if part != "step")
+            moments = optimizer.moments.items()
+            yield from ((f"{name} Adam {adam} {part}", value) for part, value in moments if part != "step")
     yield "averaged generator", pair.average
 
 

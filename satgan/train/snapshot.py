@@ -134,11 +134,11 @@ def write_files(
 
 
 def _copied(player: Player) -> PlayerSnapshot:
-    states = {name: adam.state.get(player.weights, {}) for name, adam in player.adams.items()}
+    held = {name: adam.moments for name, adam in player.adams.items()}
     moments = {
-        name: (state["exp_avg"].clone(), state["exp_avg_sq"].clone(), state["step"].clone())
-        for name, state in states.items()
-        if state  # an Adam that never stepped has none
+        name: (each["exp_avg"].clone(), each["exp_avg_sq"].clone(), each["step"].clone())
+        for name, each in held.items()
+        if each  # an Adam that never stepped has none
     }
     return PlayerSnapshot(player.weights.clone(), _buffers(player), moments)
 

@@ -21,10 +21,7 @@ STEPS = 14
 
 def state(pair: Pair) -> list[torch.Tensor]:
     players = (pair.generator, pair.discriminator)
-    moments = [
-        value for player in players for adam in player.adams.values()
-        for value in adam.state.get(player.weights, {}).values()
-    ]  # fmt: skip
+    moments = [value for player in players for adam in player.adams.values() for value in adam.moments.values()]
     kept = [lane.history.tiles for lane in pair.lanes]
     return [
         *(player.weights for player in players),

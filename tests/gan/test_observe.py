@@ -49,10 +49,10 @@ def test_gradients_are_those_of_the_loss_and_updates_those_of_the_weights(make_c
     change = torch.linalg.vector_norm(pair.generator.weights - before).item()
     assert found["update_norm.generator"] == pytest.approx(change)
     assert found["weight_norm.generator"] == pytest.approx(torch.linalg.vector_norm(before).item())
-    # `grad` was used up with the regularizer's in it: of a layer's weights that is the rest.
-    assert pair.generator.weights.grad is not None
+    # Adam's first moment has the first gradient with the regularizer's in it: of a layer's weights that is the rest.
     size = projection_of(pair).numel()
-    own = pair.generator.weights.grad[:size] - 100.0 * before[:size]
+    used = pair.generator.adams["generator"].moments["exp_avg"] / (1 - pair.config.recipe.beta1)
+    own = used[:size] - 100.0 * before[:size]
     assert found["gradient_norm.generator.projection"] == pytest.approx(torch.linalg.vector_norm(own).item(), rel=1e-3)
     assert 0 < found["norm_drift.generator"] < 10
 

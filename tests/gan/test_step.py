@@ -141,13 +141,13 @@ def test_four_adams_share_no_state(make_config: MakeConfig) -> None:
         pair.verdict = verdict
         take_step(pair, len(seen))
         adams = {**pair.generator.adams, **pair.discriminator.adams}
-        seen.append({n: int(a.state[p]["step"]) for n, a in adams.items() for p in a.state})
+        seen.append({n: int(a.moments["step"]) for n, a in adams.items() if a.moments})
     assert seen == [
         {"generator": 2, "real": 1, "fake": 1},
         {"generator": 4, "real": 1, "fake": 1, "both": 1},
         {"generator": 6, "real": 1, "fake": 1, "both": 2},
     ]
-    moments = [adam.state[p]["exp_avg"].data_ptr() for adam in adams.values() for p in adam.state]
+    moments = [adam.moments["exp_avg"].data_ptr() for adam in adams.values() if adam.moments]
     assert len(set(moments)) == 4
 
 
