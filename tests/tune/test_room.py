@@ -1,5 +1,6 @@
 """How many trials run together follows from what each machine has."""
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -66,12 +67,16 @@ def test_trials_pay_the_head_once_together_and_each_its_share_of_a_gpu() -> None
         assert (train.head_price, train.worker_price) == (0.125, price)
 
 
-def test_workers_are_given_the_time_in_which_machines_come() -> None:
-    config = load_config("demo", {"train": {"start_seconds": 1}})
+@pytest.fixture(scope="module")
+def two_cores() -> Iterator[None]:
+    """A local Ray."""
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        check_placed(plan_of(workers=2, base_config=config), 1, False)
-        with pytest.raises(InputError, match="no room for 1 s"):
-            check_placed(plan_of(workers=2, base_config=config), 2, False)
-    finally:
-        ray.shutdown()
+    yield
+    ray.shutdown()
+
+
+def test_workers_are_given_the_time_in_which_machines_come(two_cores: None) -> None:
+    config = load_config("demo", {"train": {"start_seconds": 1}})
+    check_placed(plan_of(workers=2, base_config=config), 1, False)
+    with pytest.raises(InputError, match="no room for 1 s"):
+        check_placed(plan_of(workers=2, base_config=config), 2, False)
