@@ -129,7 +129,7 @@ class Teller:
         self._thread.start()
 
     def stands(self, step: int) -> None:
-        """After so many steps there is a whole checkpoint: what the journal has until there will not be undone."""
+        """What the journal has until that step will not be undone."""
         self._stands = step
         self._wake.set()
 

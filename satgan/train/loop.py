@@ -171,6 +171,8 @@ class _Run:
             self.start_step,
         )  # fmt: skip
         stack.callback(keeper.close)
+        if journal:
+            journal.stands(keeper.sure_step)
         return keeper
 
     def _step(self, batch: Batch, journal: Journal | None, clock: "Clock", stream: TileStream) -> dict[str, float]:

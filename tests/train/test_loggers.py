@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from satgan.errors import InputError, Stopped
+from satgan.gan.noise import Draws, draw
 from satgan.judge.judgement import Judgement
 from satgan.judge.score import Score
 from satgan.train.checkup import Checkup
@@ -156,6 +158,24 @@ def test_wandb_has_the_journals_numbers_once(make_config: MakeConfig, monkeypatc
     assert found == approx(in_journal(outcome.run))
     assert rows == list(range(8))
     assert len(set(ids)) == 1
+
+
+@LIBRARIES
+def test_what_a_rollback_undoes_is_not_told(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resumed from the checkpoint of a stop, it goes back beyond it; what follows the last regular one is told."""
+    pytest.importorskip("mlflow", reason=f"mlflow-skinny {WITHOUT}")
+    config = make_config(train={"loggers": "mlflow", "on_nan": "rollback"})
+    stopped_after(config, 7)
+
+    def poisoned(config: Any, step: int, lane: int, attempt: int) -> Draws:
+        draws = draw(config, step, lane, attempt)
+        return draws if attempt or step < 8 else draws._replace(noise=torch.full_like(draws.noise, torch.inf))
+
+    monkeypatch.setattr("satgan.train.feed.draw", poisoned)
+    outcome = run(config)
+    found, _ = in_mlflow(Path(config.train.store))
+    assert found == approx(in_journal(outcome.run))
+    assert max(step for step, _ in found) == 12
 
 
 @LIBRARIES
