@@ -7,7 +7,7 @@ told stands in `logger-NAME.json` in the run's folder: a resumed run goes on the
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol
@@ -50,12 +50,14 @@ class Told:
     numbers   the newest log step
     judged    the newest judged checkpoint
     rows      entries
+    ending    how it ended when it was closed last; empty while it is open
     """
 
     run: str = ""
     numbers: int = 0
     judged: int = -1
     rows: int = 0
+    ending: str = ""
 
 
 def figures_of(entry: Entry) -> dict[str, float]:
@@ -167,29 +169,40 @@ class Teller:
     def _tell_all(self, ending: Ending | None) -> None:
         self.check()
         told = self._told = self._told or _read_told(self.folder, self.name)
-        logger = self._opened(told)
+        if told.ending == "finished" and ending in (None, "finished") and not next(self._untold(told), None):
+            return  # a complete run that is started again
+        logger = self._logger = self._logger or self._opened(told)
         try:
-            for entry in self.read():
-                track, figures = "numbers" if "numbers" in entry else "judged", figures_of(entry)
-                if figures and getattr(told, track) < entry["step"] <= self._stands:
-                    logger.add(told.rows, entry["step"], figures)
-                    setattr(told, track, entry["step"])
-                    told.rows += 1
+            for track, entry, figures in self._untold(told):
+                logger.add(told.rows, entry["step"], figures)
+                setattr(told, track, entry["step"])
+                told.rows += 1
             if ending:
                 logger.close(ending)
+                told.ending = ending
         except Exception:
             self._logger = None  # it may have come there all the same: the next one is asked
             raise
         finally:
-            self.folder.store.write(_kept_name(self.name), json.dumps(asdict(told)).encode())
+            self._keep(told)
+
+    def _untold(self, told: Told) -> Iterator[tuple[str, Entry, dict[str, float]]]:
+        """Track, entry and figures of what has not been told of the journal."""
+        for entry in self.read():
+            track, figures = "numbers" if "numbers" in entry else "judged", figures_of(entry)
+            if figures and getattr(told, track) < entry["step"] <= self._stands:
+                yield track, entry, figures
 
     def _opened(self, told: Told) -> Logger:
-        if self._logger is None:
-            self._logger = open_logger(self.name, self.config, self.folder, told.run)
-            told.run = self._logger.run
-            told.numbers = max(told.numbers, self._logger.newest("path_a"))
-            told.judged = max(told.judged, self._logger.newest("judge/score"))
-        return self._logger
+        logger = open_logger(self.name, self.config, self.folder, told.run)
+        told.run, told.ending = logger.run, ""
+        self._keep(told)  # whatever comes now, there is no second run
+        told.numbers = max(told.numbers, logger.newest("path_a"))
+        told.judged = max(told.judged, logger.newest("judge/score"))
+        return logger
+
+    def _keep(self, told: Told) -> None:
+        self.folder.store.write(_kept_name(self.name), json.dumps(asdict(told)).encode())
 
 
 def _remedy(name: str) -> str:

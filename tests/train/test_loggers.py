@@ -123,7 +123,8 @@ def broken_after(config: Any, steps: int, logger: str, monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         run(config)
     monkeypatch.setattr("satgan.train.loop.train_step", train_step)
-    until((Path(config.train.store) / "run" / f"logger-{logger}.json").exists)
+    kept = Path(config.train.store) / "run" / f"logger-{logger}.json"
+    until(lambda: kept.exists() and json.loads(kept.read_text())["numbers"] > 0)
 
 
 @LIBRARIES
@@ -192,6 +193,49 @@ def test_a_server_that_is_away_ends_no_run_and_is_told_later(
     assert finished(config) is not None
     found, _ = in_mlflow(Path(config.train.store))
     assert found == approx(in_journal(outcome.run))
+
+
+@LIBRARIES
+@pytest.mark.parametrize("asked", ["log_batch", "get_metric_history"])
+def test_a_server_that_goes_away_amid_a_start_leaves_one_run(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """That one is told all of it once, also where the server could not say what it has."""
+    pytest.importorskip("mlflow", reason=f"mlflow-skinny {WITHOUT}")
+    from mlflow import MlflowClient
+
+    config = make_config(train={"loggers": "mlflow", "steps": 8})
+    if asked == "get_metric_history":
+        stopped_after(config, 5)
+        kept = Path(config.train.store) / "run" / "logger-mlflow.json"
+        kept.write_text(json.dumps(json.loads(kept.read_text()) | {"numbers": 2}))
+    usual, left = getattr(MlflowClient, asked), [1]
+
+    def fails(*given: Any, **named: Any) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise ConnectionError("gone")
+        return usual(*given, **named)
+
+    monkeypatch.setattr(MlflowClient, asked, fails)
+    outcome = run(config)
+    assert left[0] <= 0
+    assert finished(config) is not None
+    found, runs = in_mlflow(Path(config.train.store))
+    assert found == approx(in_journal(outcome.run))
+    assert len(runs) == 1
+    assert runs[0].data.params["train.steps"] == "8"
+
+
+@LIBRARIES
+def test_a_complete_run_that_is_started_again_tells_nothing(make_config: MakeConfig) -> None:
+    """Each opening makes W&B another folder."""
+    pytest.importorskip("wandb", reason=f"wandb {WITHOUT}")
+    config = make_config(train={"loggers": "wandb"})
+    outcome = run(config)
+    folders = list(Path(outcome.run).glob("wandb/offline-run-*"))
+    assert finished(config) is not None
+    assert list(Path(outcome.run).glob("wandb/offline-run-*")) == folders
 
 
 @LIBRARIES
