@@ -277,8 +277,7 @@ class _Run:
             "workers": ranks.world_size(), "device": str(self.device), "cache": self.feed.cache.kind,
             "cores": usable_cores(), "tiles": self.feed.tile_set.manifest.tile_count,
         }  # fmt: skip
-        start = Start(self.start_step, self.origin, self.rollback, self.watch.restarts, self.corrupt)
-        note_start(journal, start, about)
+        note_start(journal, Start(self.start_step, self.origin, self.rollback, self.watch.restarts, self.corrupt), about)
 
     def _show(self, step: int, numbers: dict[str, float], clock: "Clock", at_checkpoint: bool = False) -> None:
         if self.first:

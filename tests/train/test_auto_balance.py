@@ -75,7 +75,7 @@ def test_a_fork_says_that_the_moved_rates_are_not_kept(make_config: MakeConfig) 
         ("fixed", 0.1, {"auto_balance": 0}), ("other", 0.08, {"discriminator_learning_rate": 0.08})
     ):  # fmt: skip
         (line,) = said(name, **recipe)
-        assert f"the discriminator's {rate}, 0.05 at the end of the parent" in line
+        assert f"the discriminator's {rate}, 0.05 in the checkpoint" in line
 
 
 def test_a_fork_keeps_the_moved_rates_unless_it_is_given_others(make_config: MakeConfig) -> None:
