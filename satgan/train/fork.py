@@ -143,9 +143,7 @@ def _rates(config: Config) -> tuple[float, float]:
 def _left_behind(moved: dict[str, float], config: Config) -> str:
     """For the user: rates do not stay where recipe.auto_balance had moved them."""
     goes_on = zip(moved.items(), _rates(config), strict=True)
-    told = ", ".join(
-        f"the {network}'s {rate:.3g}, {was:.3g} in the checkpoint" for (network, was), rate in goes_on
-    )
+    told = ", ".join(f"the {network}'s {rate:.3g}, {was:.3g} in the checkpoint" for (network, was), rate in goes_on)
     return f"learning rates are those of the settings again: {told}"
 
 
