@@ -87,6 +87,10 @@ def check_loggers(config: Config) -> None:
         from satgan.train.mlflow_logger import tracking_uri
 
         tracking_uri(config)
+    if "wandb" in config.train.loggers:
+        from satgan.train.wandb_logger import check_place
+
+        check_place(config)
 
 
 def open_logger(name: str, config: Config, folder: RunFolder, run: str) -> Logger:

@@ -269,6 +269,13 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
     monkeypatch.setattr("satgan.train.loggers.find_spec", lambda name: True)
     with pytest.raises(InputError, match="MLFLOW_TRACKING_URI"):
         check_loggers(make_config(train={"loggers": "mlflow", "store": "s3://bucket/runs"}))
+    offline = make_config(train={"loggers": "wandb", "store": "s3://bucket/runs"})
+    with pytest.raises(InputError, match=r"offline here(.|\n)*WANDB_API_KEY"):
+        check_loggers(offline)
+    for name, value in (("WANDB_DIR", "/somewhere"), ("WANDB_API_KEY", "key")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            check_loggers(offline)
 
 
 def test_wandb_goes_online_only_where_its_user_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
