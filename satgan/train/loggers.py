@@ -125,6 +125,7 @@ class Teller:
     check: Callable[[], None]
     _stands: int = -1
     _ending: Ending | None = None
+    _is_left: bool = False
     _logger: Logger | None = None
     _told: Told | None = None
     _wake: threading.Event = field(default_factory=threading.Event)
@@ -145,6 +146,7 @@ class Teller:
         self._wake.set()
         self._thread.join(END_SECONDS)
         if self._thread.is_alive():
+            self._is_left = True  # after a rollback another one goes on
             error = StoreUnreachable(f"no answer within {END_SECONDS} s", _remedy(self.name))
             self.troubles.failed(self._what, error, "the run does not wait for it any longer")
 
@@ -178,6 +180,8 @@ class Teller:
         logger = self._logger = self._logger or self._opened(told)
         try:
             for track, entry, figures in self._untold(told):
+                if self._is_left:
+                    return
                 logger.add(told.rows, entry["step"], figures)
                 setattr(told, track, entry["step"])
                 told.rows += 1
@@ -188,7 +192,8 @@ class Teller:
             self._logger = None  # it may have come there all the same: the next one is asked
             raise
         finally:
-            self._keep(told)
+            if not self._is_left:
+                self._keep(told)
 
     def _untold(self, told: Told) -> Iterator[tuple[str, Entry, dict[str, float]]]:
         """Track, entry and figures of what has not been told of the journal."""

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,41 @@ def test_a_complete_run_that_is_started_again_tells_nothing(make_config: MakeCon
     folders = list(Path(outcome.run).glob("wandb/offline-run-*"))
     assert finished(config) is not None
     assert list(Path(outcome.run).glob("wandb/offline-run-*")) == folders
+
+
+def test_one_that_is_not_waited_for_tells_no_more(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a rollback the next attempt tells the same run."""
+    answer, added = threading.Event(), list[int]()
+
+    class Hanging:
+        run = "one"
+
+        def newest(self, figure: str) -> int:
+            return -1
+
+        def add(self, row: int, step: int, figures: Any) -> None:
+            added.append(step)
+            answer.wait(60)
+
+        def close(self, ending: str) -> None:
+            added.append(-1)
+
+    monkeypatch.setattr("satgan.train.loggers.open_logger", lambda *given: Hanging())
+    monkeypatch.setattr("satgan.train.loggers.END_SECONDS", 0.2)
+    config, said = make_config(train={"loggers": "mlflow"}), list[str]()
+    folder = RunFolder(config.train.store, "run")
+    with Journal(folder, 0, Troubles(said.append), lambda: None, Checkup(config), config) as journal:
+        journal.numbers(2, {"path_a": 0.0}, {"seconds": 1.0})
+        journal.numbers(4, {"path_a": 1.0}, {"seconds": 2.0})
+        journal.stands(4)
+    assert "does not wait" in said[0]
+    before = folder.store.read("logger-mlflow.json")
+    answer.set()
+    for thread in threading.enumerate():
+        if thread.name == "logger mlflow":
+            thread.join(60)
+    assert added == [2]
+    assert folder.store.read("logger-mlflow.json") == before
 
 
 @LIBRARIES
