@@ -9,7 +9,7 @@ from bench.gpu_row import Row, Setting
 from bench.variants import OurStep, make_batches
 from satgan.gan.describe import memory_bytes
 from satgan.gan.pair import Pair
-from satgan.train.device import decide
+from satgan.train.device import decide, free_memory
 
 
 def memory_rows(setting: Setting) -> Iterator[Row]:
@@ -34,7 +34,7 @@ def memory_rows(setting: Setting) -> Iterator[Row]:
         yield Row("… activations", _megabytes(peak - sum(parts.values()), estimates["activations"]))
         yield Row("… all of a step, no graphs", _megabytes(peak, sum(estimates.values())))
         del ours
-        torch.cuda.empty_cache()
+        free_memory()
         reserved = torch.cuda.memory_reserved()
         replayed = OurStep(config, batches, device)
         for turn in range(3):

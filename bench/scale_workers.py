@@ -70,13 +70,23 @@ def measure(preset: str, config: Config, rounds: int) -> Measured:
         workers = [context.Process(target=_work, args=(rank, *given)) for rank in range(WORKERS)]
         for worker in workers:
             worker.start()
-        found = receiving.recv() if receiving.poll(LIMIT_SECONDS) else None
+        sending.close()  # else nobody would hear that the workers' own ends are gone
+        found = _told(receiving)
         for worker in workers:
             worker.join(timeout=30)
             worker.kill()
     if found is None:
         raise RuntimeError("a process of the bench failed")
     return Measured(preset, config.train.lane_batch, **found)
+
+
+def _told(receiving: Any) -> dict[str, Any] | None:
+    """What a worker sends; None where they end without a word, or take too long."""
+    try:
+        found: dict[str, Any] | None = receiving.recv() if receiving.poll(LIMIT_SECONDS) else None
+    except EOFError:
+        return None
+    return found
 
 
 class _Steps:

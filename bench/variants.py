@@ -76,8 +76,9 @@ class OurStep:
             recorder_on(device) if recorded else None,
         )  # fmt: skip
         self._batches = batches
+        random = torch.Generator(device).manual_seed(config.train.seed)  # two of a config have the same past
         for lane in self.pair.lanes:
-            lane.history.tiles.uniform_(-1, 1)
+            lane.history.tiles.uniform_(-1, 1, generator=random)
 
     def step(self, turn: int) -> dict[str, float]:
         """A whole step but for the history's update; its losses."""

@@ -72,10 +72,14 @@ def fork(
     try:
         write_config(folder, config, origin)
         state = before.state | origin._asdict() | {"config": config.model_dump(mode="json"), "versions": versions()}
+        moved = state.get("balance")
         if _rates(config) != _rates(before.config()):
             state["balance"] = None  # the rates given now are where recipe.auto_balance begins
         write_files(folder.store, f"{FOLDER}/{name_of(before.step)}", state, _files(before, config))
         say(f"forked {config.train.name} from {before.store.url}")
+        is_kept = state.get("balance") and config.recipe.auto_balance
+        if moved and not is_kept and tuple(moved["rates"].values()) != _rates(config):
+            say(_left_behind(moved["rates"], config))
     finally:
         folder.close()
 
@@ -134,6 +138,13 @@ def _check_carries_over(before: Checkpoint, config: Config) -> None:
 
 def _rates(config: Config) -> tuple[float, float]:
     return config.recipe.generator_learning_rate, config.recipe.discriminator_learning_rate
+
+
+def _left_behind(moved: dict[str, float], config: Config) -> str:
+    """For the user: rates do not stay where recipe.auto_balance had moved them."""
+    goes_on = zip(moved.items(), _rates(config), strict=True)
+    told = ", ".join(f"the {network}'s {rate:.3g}, {was:.3g} in the checkpoint" for (network, was), rate in goes_on)
+    return f"learning rates are those of the settings again: {told}"
 
 
 def _shapes(config: GanConfig) -> dict[str, tuple[int, ...]]:

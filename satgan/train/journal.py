@@ -83,7 +83,6 @@ class Journal:
             Teller(name, config, folder, lambda: entries_in(path.read_bytes()), troubles, check)
             for name in config.train.loggers
         ]  # fmt: skip
-        self.stands(start_step)
 
     def numbers(self, step: int, numbers: dict[str, float], timing: dict[str, float]) -> None:
         """Notes a log step."""
@@ -115,7 +114,7 @@ class Journal:
         return new
 
     def stands(self, step: int) -> None:
-        """A checkpoint after so many steps is whole: loggers are told what was noted until there."""
+        """What was noted until there will not be undone: loggers are told."""
         for teller in self._tellers:
             teller.stands(step)
 

@@ -65,6 +65,12 @@ class Keeper:
         self._news: list[tuple[int, Judgement]] = []
         self._kept_at = -math.inf
 
+    @property
+    def sure_step(self) -> int:
+        """Until here nothing of the journal is undone, by a kill or by a rollback; at the run's end that is all."""
+        may_roll_back = self._train.on_nan == "rollback" and self._whole_step < self._train.steps
+        return self._regular_step() if may_roll_back else self._whole_step
+
     def due(self, step: int) -> bool:
         """Whether a checkpoint is to be taken after `step` steps: worker 0's clock decides for all."""
         train = self._train
@@ -170,7 +176,7 @@ class Keeper:
                 return False
             self._whole_step = snapshot.step
             self._troubles.passed(NOT_WRITTEN)
-        journal.stands(self._regular_step() if self._train.on_nan == "rollback" else snapshot.step)
+        journal.stands(self.sure_step)
         if self._scorer:
             self._scorer.submit(snapshot.step, averaged)
             self._tidy_up(self._scorer)

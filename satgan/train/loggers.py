@@ -7,7 +7,7 @@ told stands in `logger-NAME.json` in the run's folder: a resumed run goes on the
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol
@@ -50,12 +50,14 @@ class Told:
     numbers   the newest log step
     judged    the newest judged checkpoint
     rows      entries
+    ending    how it ended when it was closed last; empty while it is open
     """
 
     run: str = ""
     numbers: int = 0
     judged: int = -1
     rows: int = 0
+    ending: str = ""
 
 
 def figures_of(entry: Entry) -> dict[str, float]:
@@ -85,6 +87,10 @@ def check_loggers(config: Config) -> None:
         from satgan.train.mlflow_logger import tracking_uri
 
         tracking_uri(config)
+    if "wandb" in config.train.loggers:
+        from satgan.train.wandb_logger import check_place
+
+        check_place(config)
 
 
 def open_logger(name: str, config: Config, folder: RunFolder, run: str) -> Logger:
@@ -119,6 +125,7 @@ class Teller:
     check: Callable[[], None]
     _stands: int = -1
     _ending: Ending | None = None
+    _is_left: bool = False
     _logger: Logger | None = None
     _told: Told | None = None
     _wake: threading.Event = field(default_factory=threading.Event)
@@ -129,7 +136,7 @@ class Teller:
         self._thread.start()
 
     def stands(self, step: int) -> None:
-        """After so many steps there is a whole checkpoint: what the journal has until there will not be undone."""
+        """What the journal has until that step will not be undone."""
         self._stands = step
         self._wake.set()
 
@@ -139,6 +146,7 @@ class Teller:
         self._wake.set()
         self._thread.join(END_SECONDS)
         if self._thread.is_alive():
+            self._is_left = True  # after a rollback another one goes on
             error = StoreUnreachable(f"no answer within {END_SECONDS} s", _remedy(self.name))
             self.troubles.failed(self._what, error, "the run does not wait for it any longer")
 
@@ -167,29 +175,43 @@ class Teller:
     def _tell_all(self, ending: Ending | None) -> None:
         self.check()
         told = self._told = self._told or _read_told(self.folder, self.name)
-        logger = self._opened(told)
+        if told.ending == "finished" and ending in (None, "finished") and not next(self._untold(told), None):
+            return  # a complete run that is started again
+        logger = self._logger = self._logger or self._opened(told)
         try:
-            for entry in self.read():
-                track, figures = "numbers" if "numbers" in entry else "judged", figures_of(entry)
-                if figures and getattr(told, track) < entry["step"] <= self._stands:
-                    logger.add(told.rows, entry["step"], figures)
-                    setattr(told, track, entry["step"])
-                    told.rows += 1
+            for track, entry, figures in self._untold(told):
+                if self._is_left:
+                    return
+                logger.add(told.rows, entry["step"], figures)
+                setattr(told, track, entry["step"])
+                told.rows += 1
             if ending:
                 logger.close(ending)
+                told.ending = ending
         except Exception:
             self._logger = None  # it may have come there all the same: the next one is asked
             raise
         finally:
-            self.folder.store.write(_kept_name(self.name), json.dumps(asdict(told)).encode())
+            if not self._is_left:
+                self._keep(told)
+
+    def _untold(self, told: Told) -> Iterator[tuple[str, Entry, dict[str, float]]]:
+        """Track, entry and figures of what has not been told of the journal."""
+        for entry in self.read():
+            track, figures = "numbers" if "numbers" in entry else "judged", figures_of(entry)
+            if figures and getattr(told, track) < entry["step"] <= self._stands:
+                yield track, entry, figures
 
     def _opened(self, told: Told) -> Logger:
-        if self._logger is None:
-            self._logger = open_logger(self.name, self.config, self.folder, told.run)
-            told.run = self._logger.run
-            told.numbers = max(told.numbers, self._logger.newest("path_a"))
-            told.judged = max(told.judged, self._logger.newest("judge/score"))
-        return self._logger
+        logger = open_logger(self.name, self.config, self.folder, told.run)
+        told.run, told.ending = logger.run, ""
+        self._keep(told)  # whatever comes now, there is no second run
+        told.numbers = max(told.numbers, logger.newest("path_a"))
+        told.judged = max(told.judged, logger.newest("judge/score"))
+        return logger
+
+    def _keep(self, told: Told) -> None:
+        self.folder.store.write(_kept_name(self.name), json.dumps(asdict(told)).encode())
 
 
 def _remedy(name: str) -> str:

@@ -171,6 +171,8 @@ class _Run:
             self.start_step,
         )  # fmt: skip
         stack.callback(keeper.close)
+        if journal:
+            journal.stands(keeper.sure_step)
         return keeper
 
     def _step(self, batch: Batch, journal: Journal | None, clock: "Clock", stream: TileStream) -> dict[str, float]:
@@ -271,12 +273,11 @@ class _Run:
         if not journal:
             return
         write_config(self.folder, self.config, self.origin)
-        about = {
+        here = {
             "workers": ranks.world_size(), "device": str(self.device), "cache": self.feed.cache.kind,
             "cores": usable_cores(), "tiles": self.feed.tile_set.manifest.tile_count,
         }  # fmt: skip
-        start = Start(self.start_step, self.origin, self.rollback, self.watch.restarts, self.corrupt)
-        note_start(journal, start, about)
+        note_start(journal, Start(self.start_step, self.origin, self.rollback, self.watch.restarts, self.corrupt), here)
 
     def _show(self, step: int, numbers: dict[str, float], clock: "Clock", at_checkpoint: bool = False) -> None:
         if self.first:

@@ -30,21 +30,28 @@ class MlflowLogger:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        self._client = MlflowClient(tracking_uri=tracking_uri(config))
-        self.run = run or self._begun(config)
-        self._client.update_run(self.run, status="RUNNING")
+        self._client, self._config = MlflowClient(tracking_uri=tracking_uri(config)), config
+        self.run = run or self._begun()
+        if run:
+            self._client.update_run(run, status="RUNNING")
 
-    def _begun(self, config: Config) -> str:
-        from mlflow.entities import Param
-
+    def _begun(self) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         known = self._client.get_experiment_by_name(name)
         experiment = known.experiment_id if known else self._client.create_experiment(name)
-        run: str = self._client.create_run(experiment, run_name=config.train.name).info.run_id
-        params = [Param(name, str(value)) for name, value in by_name(config.model_dump(mode="json")).items()]
-        for first in range(0, len(params), BATCH_PARAMS):
-            self._client.log_batch(run, params=params[first : first + BATCH_PARAMS])
+        run: str = self._client.create_run(experiment, run_name=self._config.train.name).info.run_id
         return run
+
+    def _describe(self) -> None:
+        """Options as parameters, those that are not there yet. Not when the run is made: then one whose parameters did
+        not come there would have no id here, and the next attempt would make another."""
+        from mlflow.entities import Param
+
+        there = self._client.get_run(self.run).data.params
+        options = by_name(self._config.model_dump(mode="json"))
+        params = [Param(name, str(value)) for name, value in options.items() if name not in there]
+        for first in range(0, len(params), BATCH_PARAMS):
+            self._client.log_batch(self.run, params=params[first : first + BATCH_PARAMS])
 
     def newest(self, figure: str) -> int:
         """As the server has it."""
@@ -54,6 +61,8 @@ class MlflowLogger:
         """One batch of metrics, which comes there whole or not at all."""
         from mlflow.entities import Metric
 
+        if row == 0:
+            self._describe()
         now = int(time.time() * 1000)
         self._client.log_batch(self.run, metrics=[Metric(name, value, now, step) for name, value in figures.items()])
 

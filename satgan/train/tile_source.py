@@ -19,11 +19,20 @@ LOCAL_TILES = Path("runs") / "tiles"
 PACKING_SEED = 1234
 """Of those sets, whatever the run's seed: runs of several seeds share one set."""
 
-EMBEDDED: dict[tuple[int, int], tuple[str, Callable[[Path, int], TileSet]]] = {
-    (64, 3): ("NASA Blue Marble", demo_tile_set),
-    (28, 1): ("handwritten digits of scikit-learn", digits_tile_set),
+
+class Embedded(NamedTuple):
+    """A set that comes with satgan: what it is called, how many tiles it has, who opens it."""
+
+    name: str
+    tiles: int
+    open: Callable[[Path, int], TileSet]
+
+
+EMBEDDED = {
+    (64, 3): Embedded("NASA Blue Marble", 4_963, demo_tile_set),
+    (28, 1): Embedded("handwritten digits of scikit-learn", 1_797, digits_tile_set),
 }
-"""Where no tile set is given, by size and channels: a name, and who opens it."""
+"""Where no tile set is given, by size and channels."""
 
 
 class Glance(NamedTuple):
@@ -62,14 +71,16 @@ def tiles_of(config: Config, say: Callable[[str], None]) -> TileSet:
 
 def look(config: Config) -> Glance | None:
     """The same without writing anything: sets by their manifest, folders by their files' headers; None for the
-    embedded sets, which always fit.
+    embedded sets, once they fit.
 
     Raises:
         TilesError: as for `tiles_of`.
     """
     source = config.tiles.source
     if source is None:
-        _embedded(config)
+        embedded = _embedded(config)
+        where = f"the embedded set ({embedded.name})"
+        _check(config, Glance(where, config.gan.size, config.gan.channels, embedded.tiles, packed=False))
         return None
     if open_store(source).exists(MANIFEST_NAME):
         manifest = open_tile_set(source).manifest
@@ -86,12 +97,12 @@ def _open(config: Config, say: Callable[[str], None]) -> TileSet:
     packed = LOCAL_TILES if store.startswith("s3://") else Path(store).expanduser() / "tiles"
     if config.tiles.source is not None:
         return _shared(open_or_pack(config.tiles.source, packed, PACKING_SEED), packed, store)
-    name, embedded = _embedded(config)
-    say(f"tiles: {name}, embedded")
-    return _shared(embedded(packed, PACKING_SEED), packed, store)
+    embedded = _embedded(config)
+    say(f"tiles: {embedded.name}, embedded")
+    return _shared(embedded.open(packed, PACKING_SEED), packed, store)
 
 
-def _embedded(config: Config) -> tuple[str, Callable[[Path, int], TileSet]]:
+def _embedded(config: Config) -> Embedded:
     shape = (config.gan.size, config.gan.channels)
     if shape not in EMBEDDED:
         raise TilesError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from satgan.config import Config
+from satgan.errors import InputError
 from satgan.tiles.store import FolderStore
 from satgan.train.loggers import Ending
 from satgan.train.run_folder import RunFolder
@@ -66,6 +67,19 @@ def wandb_mode() -> str:
     except (OSError, NetrcParseError):
         known = None
     return "online" if known or os.environ.get("WANDB_API_KEY") else "offline"
+
+
+def check_place(config: Config) -> None:
+    """Looks whether what is written offline stays somewhere.
+
+    Raises:
+        InputError: it would lie where the worker happens to run, whose machine may go.
+    """
+    store = config.train.store
+    if "://" in store and wandb_mode() in ("offline", "dryrun") and not os.environ.get("WANDB_DIR"):
+        found = f"--train.loggers wandb: W&B is offline here, and {store} cannot hold its files"
+        remedy = "WANDB_API_KEY or `wandb login` (online), or WANDB_DIR (a folder that stays), or leave wandb out"
+        raise InputError(found, remedy)
 
 
 def _quiet(settings: type) -> object:

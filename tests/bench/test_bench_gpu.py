@@ -14,6 +14,8 @@ import torch
 from bench import gpu
 from bench.gpu_row import LeftOut, Row, Setting, judged, markdown
 from bench.gpu_tiles import waiting_rows
+from bench.variants import OurStep, make_batches
+from satgan.train.device import decide
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
@@ -85,6 +87,18 @@ def test_a_row_that_breaks_leaves_the_others(monkeypatch: pytest.MonkeyPatch) ->
         "", "failed: ValueError: no such kernel", "left out: nothing to measure with", "left out: no time is left",
     ]  # fmt: skip
     assert len({line.count("|") for line in markdown(rows).splitlines()}) == 1
+
+
+def test_two_of_a_config_compute_the_same() -> None:
+    """Else replayed steps could not have the bits of computed ones: past fakes, too, are those of the other."""
+    config = decide(Setting(CPU, is_smoke=True, roof_flops_per_second=1.0).config("dcgan", 4, lanes=2))
+    batches = make_batches(config, CPU)
+    first, second = OurStep(config, batches, CPU), OurStep(config, batches, CPU)
+    for ours in (first, second):
+        ours.learn_history(0)
+        ours.step(0)
+        ours.close()
+    assert torch.equal(first.pair.discriminator.weights, second.pair.discriminator.weights)
 
 
 def test_goals_are_judged() -> None:

@@ -1,5 +1,10 @@
 """The bench of scale: both ways are measured, the model is asked for the same, goals are judged."""
 
+import time
+
+import pytest
+
+from bench import scale_workers
 from bench.scale import account, markdown, predicted_seconds
 from bench.scale_workers import Measured, measure
 from satgan.config import load_config
@@ -18,6 +23,16 @@ def test_three_ways_are_measured_in_turn() -> None:
     assert found.link_bytes_per_second > 0
     assert [often for _, often in found.messages] == [2.0, 2.0]
     assert found.messages[0][0] > 4 * 1000
+
+
+def test_workers_that_fail_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale_workers, "LIMIT_SECONDS", 60.0)
+    train = {"lanes": 2, "lane_batch": 4, "threads_per_lane": 1}
+    config = load_config("dcgan", {"gan": NARROW, "train": train})
+    start = time.monotonic()
+    with pytest.raises(RuntimeError, match="process of the bench failed"):
+        measure("dcgan", config, rounds="one")  # type: ignore[arg-type]
+    assert time.monotonic() - start < 60.0
 
 
 def test_the_prediction_is_a_lane_and_its_messages() -> None:

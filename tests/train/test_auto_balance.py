@@ -61,6 +61,23 @@ def test_log_report_and_doctor_have_the_moved_rates(make_config: MakeConfig) -> 
     assert "Learning rates, as they moved" in page
 
 
+def test_a_fork_says_that_the_moved_rates_are_not_kept(make_config: MakeConfig) -> None:
+    """Without auto_balance nothing moves them any more, and the config's were the ones that did not do."""
+    run(make_config(**BALANCED, train={"name": "parent", "steps": 8}))
+
+    def said(name: str, **recipe: float) -> list[str]:
+        lines: list[str] = []
+        prepare(make_config(recipe=BALANCED["recipe"] | recipe, train={"name": name}), lines.append, "parent")
+        return [line for line in lines if line.startswith("learning rates")]
+
+    assert said("same") == []
+    for name, rate, recipe in (
+        ("fixed", 0.1, {"auto_balance": 0}), ("other", 0.08, {"discriminator_learning_rate": 0.08})
+    ):  # fmt: skip
+        (line,) = said(name, **recipe)
+        assert f"the discriminator's {rate}, 0.05 in the checkpoint" in line
+
+
 def test_a_fork_keeps_the_moved_rates_unless_it_is_given_others(make_config: MakeConfig) -> None:
     parent = run(make_config(**BALANCED, train={"name": "parent", "steps": 8}))
     assert len(moves(parent.run)) == 1

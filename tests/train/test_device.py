@@ -80,3 +80,13 @@ def test_the_first_tanh_of_a_process_is_as_good_as_the_others() -> None:
             found |= results.get(timeout=60)
             process.join()
     assert len(found) == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_nobody_else_works_on_the_stream_of_a_recording() -> None:
+    """PyTorch hands out its streams again and again: a run's checkpoints and judgements soon come round."""
+    recorder, others = device.CudaRecorder(torch.device("cuda")), set[int]()
+    for _ in range(100):
+        with device.own_stream(torch.device("cuda")):
+            others.add(torch.cuda.current_stream().cuda_stream)
+    assert recorder._stream.cuda_stream not in others

@@ -2,13 +2,16 @@
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from satgan.errors import InputError, Stopped
+from satgan.gan.noise import Draws, draw
 from satgan.judge.judgement import Judgement
 from satgan.judge.score import Score
 from satgan.train.checkup import Checkup
@@ -121,7 +124,8 @@ def broken_after(config: Any, steps: int, logger: str, monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         run(config)
     monkeypatch.setattr("satgan.train.loop.train_step", train_step)
-    until((Path(config.train.store) / "run" / f"logger-{logger}.json").exists)
+    kept = Path(config.train.store) / "run" / f"logger-{logger}.json"
+    until(lambda: kept.exists() and json.loads(kept.read_text())["numbers"] > 0)
 
 
 @LIBRARIES
@@ -159,6 +163,24 @@ def test_wandb_has_the_journals_numbers_once(make_config: MakeConfig, monkeypatc
 
 
 @LIBRARIES
+def test_what_a_rollback_undoes_is_not_told(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resumed from the checkpoint of a stop, it goes back beyond it; what follows the last regular one is told."""
+    pytest.importorskip("mlflow", reason=f"mlflow-skinny {WITHOUT}")
+    config = make_config(train={"loggers": "mlflow", "on_nan": "rollback"})
+    stopped_after(config, 7)
+
+    def poisoned(config: Any, step: int, lane: int, attempt: int) -> Draws:
+        draws = draw(config, step, lane, attempt)
+        return draws if attempt or step < 8 else draws._replace(noise=torch.full_like(draws.noise, torch.inf))
+
+    monkeypatch.setattr("satgan.train.feed.draw", poisoned)
+    outcome = run(config)
+    found, _ = in_mlflow(Path(config.train.store))
+    assert found == approx(in_journal(outcome.run))
+    assert max(step for step, _ in found) == 12
+
+
+@LIBRARIES
 def test_a_server_that_is_away_ends_no_run_and_is_told_later(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +194,84 @@ def test_a_server_that_is_away_ends_no_run_and_is_told_later(
     assert finished(config) is not None
     found, _ = in_mlflow(Path(config.train.store))
     assert found == approx(in_journal(outcome.run))
+
+
+@LIBRARIES
+@pytest.mark.parametrize("asked", ["log_batch", "get_metric_history"])
+def test_a_server_that_goes_away_amid_a_start_leaves_one_run(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """That one is told all of it once, also where the server could not say what it has."""
+    pytest.importorskip("mlflow", reason=f"mlflow-skinny {WITHOUT}")
+    from mlflow import MlflowClient
+
+    config = make_config(train={"loggers": "mlflow", "steps": 8})
+    if asked == "get_metric_history":
+        stopped_after(config, 5)
+        kept = Path(config.train.store) / "run" / "logger-mlflow.json"
+        kept.write_text(json.dumps(json.loads(kept.read_text()) | {"numbers": 2}))
+    usual, left = getattr(MlflowClient, asked), [1]
+
+    def fails(*given: Any, **named: Any) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise ConnectionError("gone")
+        return usual(*given, **named)
+
+    monkeypatch.setattr(MlflowClient, asked, fails)
+    outcome = run(config)
+    assert left[0] <= 0
+    assert finished(config) is not None
+    found, runs = in_mlflow(Path(config.train.store))
+    assert found == approx(in_journal(outcome.run))
+    assert len(runs) == 1
+    assert runs[0].data.params["train.steps"] == "8"
+
+
+@LIBRARIES
+def test_a_complete_run_that_is_started_again_tells_nothing(make_config: MakeConfig) -> None:
+    """Each opening makes W&B another folder."""
+    pytest.importorskip("wandb", reason=f"wandb {WITHOUT}")
+    config = make_config(train={"loggers": "wandb"})
+    outcome = run(config)
+    folders = list(Path(outcome.run).glob("wandb/offline-run-*"))
+    assert finished(config) is not None
+    assert list(Path(outcome.run).glob("wandb/offline-run-*")) == folders
+
+
+def test_one_that_is_not_waited_for_tells_no_more(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a rollback the next attempt tells the same run."""
+    answer, added = threading.Event(), list[int]()
+
+    class Hanging:
+        run = "one"
+
+        def newest(self, figure: str) -> int:
+            return -1
+
+        def add(self, row: int, step: int, figures: Any) -> None:
+            added.append(step)
+            answer.wait(60)
+
+        def close(self, ending: str) -> None:
+            added.append(-1)
+
+    monkeypatch.setattr("satgan.train.loggers.open_logger", lambda *given: Hanging())
+    monkeypatch.setattr("satgan.train.loggers.END_SECONDS", 0.2)
+    config, said = make_config(train={"loggers": "mlflow"}), list[str]()
+    folder = RunFolder(config.train.store, "run")
+    with Journal(folder, 0, Troubles(said.append), lambda: None, Checkup(config), config) as journal:
+        journal.numbers(2, {"path_a": 0.0}, {"seconds": 1.0})
+        journal.numbers(4, {"path_a": 1.0}, {"seconds": 2.0})
+        journal.stands(4)
+    assert "does not wait" in said[0]
+    before = folder.store.read("logger-mlflow.json")
+    answer.set()
+    for thread in threading.enumerate():
+        if thread.name == "logger mlflow":
+            thread.join(60)
+    assert added == [2]
+    assert folder.store.read("logger-mlflow.json") == before
 
 
 @LIBRARIES
@@ -205,6 +305,13 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
     monkeypatch.setattr("satgan.train.loggers.find_spec", lambda name: True)
     with pytest.raises(InputError, match="MLFLOW_TRACKING_URI"):
         check_loggers(make_config(train={"loggers": "mlflow", "store": "s3://bucket/runs"}))
+    offline = make_config(train={"loggers": "wandb", "store": "s3://bucket/runs"})
+    with pytest.raises(InputError, match=r"offline here(.|\n)*WANDB_API_KEY"):
+        check_loggers(offline)
+    for name, value in (("WANDB_DIR", "/somewhere"), ("WANDB_API_KEY", "key")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            check_loggers(offline)
 
 
 def test_wandb_goes_online_only_where_its_user_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

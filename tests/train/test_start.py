@@ -11,6 +11,7 @@ from satgan.errors import TilesError
 from satgan.tiles.tile_set import open_tile_set
 from satgan.train.progress import Progress, ProgressLine
 from satgan.train.start import prepare
+from satgan.train.tile_source import EMBEDDED, look, tiles_of
 from tests.train.conftest import TILES, MakeConfig
 
 
@@ -42,6 +43,17 @@ def test_a_virtual_batch_larger_than_the_set_is_refused(make_config: MakeConfig)
     assert f"--gan.virtual-batch {TILES}" in str(caught.value)
     alone = {"generator_norm": "virtual", "virtual_batch": TILES + 1}
     assert prepare(make_config(gan=alone), lambda text: None)[1] == 0, "the generator's reference is noise"
+
+
+def test_a_dry_run_refuses_embedded_tiles_that_do_not_do(tmp_path: Path) -> None:
+    """As the run would, whose set has as many tiles as the dry run knows of."""
+    store = {"train": {"store": str(tmp_path)}}
+    tile_set = tiles_of(load_config("digits", store), lambda text: None)
+    assert tile_set.manifest.tile_count == EMBEDDED[28, 1].tiles
+    virtual = {"gan": {"discriminator_norm": "virtual", "virtual_batch": EMBEDDED[28, 1].tiles + 1}}
+    for refuses in (look, lambda config: tiles_of(config, lambda text: None)):
+        with pytest.raises(TilesError, match=r"1797 tile\(s\), gan.virtual_batch = 1798"):
+            refuses(load_config("digits", store, virtual))
 
 
 def test_channels_that_are_not_the_sets_are_refused(make_config: MakeConfig) -> None:
