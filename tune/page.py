@@ -43,7 +43,8 @@ def sweep_page(found: Found) -> str:
     ranked, noise = standings(found), seed_noise(found)
     name = found.url.rstrip("/").rsplit("/", 1)[-1]
     last = at_end(found)
-    ends = f"<h3>At the end of the runs</h3>{_marginals(last)}" if last else ""
+    figures = _marginals(last) if last else ""
+    ends = f"<h3>At the end of the runs</h3>{figures}" if figures else ""
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>Sweep {escape(name)}</title><style>{STYLE}{CHARTS_STYLE}</style>"
@@ -86,7 +87,7 @@ def _marginals(found: Found) -> str:
         f"<figure>{marginal(found, effect, noise)}<figcaption>{_effect_text(effect)}</figcaption>"
         "</figure>" for effect in effects(found)
     )  # fmt: skip
-    return f"<div class=sides>{figures}</div>"
+    return f"<div class=sides>{figures}</div>" if figures else ""
 
 
 def _effect_text(effect: Effect) -> str:

@@ -98,3 +98,10 @@ def test_values_have_their_place_on_an_axis() -> None:
     assert many.at(1e-7) == 0
     assert many.at(10**-3.5) == pytest.approx(0.5)
     assert not range_scale(0.4, 1.0).log
+
+
+def test_the_page_has_no_empty_part_for_the_end_of_runs_that_have_no_score_there() -> None:
+    worse, broken = [(10, 2.0), (20, 9.0)], [(10, 2.0), (20, float("inf"))]
+    rows = [row(value, seed, 2.0, curve=worse) for value in (0, 1e-4) for seed in (1, 2)]
+    assert "<h3>At the end of the runs</h3>" in sweep_page(found(*rows))
+    assert "<h3>At the end" not in sweep_page(found(*(one._replace(curve=broken) for one in rows)))
