@@ -212,6 +212,7 @@ def test_a_finished_run_is_left_as_it_is(satgan: Satgan, tile_set: str, tmp_path
     assert "demo is complete after step 4" in err
     for name in ("run", "step", "checkpoint", "grid", "film"):
         assert again[name] == first[name]
+    assert (again["seconds"], again["tiles_per_second"]) == (None, None), "no step was taken"
     assert files(tmp_path) == before
 
 
