@@ -46,7 +46,7 @@ def best(words: Sequence[str]) -> None:
     """Ranks the settings of a sweep."""
     parser = Parser(prog="satgan best", description="rank the settings of a sweep: mean and spread over the seeds")
     parser.add_argument("sweep", metavar="SWEEP", help="folder or s3:// prefix of a sweep, or a store with one")
-    parser.add_argument("--top", type=int, metavar="K", help=f"so many settings (default: {TOP})", default=TOP)
+    parser.add_argument("--top", type=_count, metavar="K", help=f"so many settings (default: {TOP})", default=TOP)
     parser.add_argument(
         "--by", metavar="NAME", default="score",
         help="the best checkpoint's overall score; last: the last one's; or one of the judge's scores, as ratio, at "
