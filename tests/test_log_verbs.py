@@ -105,6 +105,7 @@ def test_runs_are_compared(satgan: Satgan, tmp_path: Path) -> None:
     assert not np.array_equal(picture[:, :width], picture[:, -width:])
     page = (tmp_path / "both.html").read_text()
     assert page.count("<img") == 2
+    assert "<th><th>" not in page, "every column has a name"
     assert "second differs from first from step 2 on" in page
 
 
