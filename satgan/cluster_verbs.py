@@ -1,6 +1,7 @@
 """The verbs `satgan cluster check` and `satgan preflight`: their options, and what they print."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def cluster_check(words: Sequence[str]) -> None:
     refuse(given.file, findings)
 
 
+def speed(text: str) -> float:
+    """A number above 0."""
+    if not 0 < float(text) < math.inf:
+        raise ValueError
+    return float(text)
+
+
 def preflight(words: Sequence[str]) -> None:
     """Prints what a run on a cluster will take."""
     parser = Parser(
@@ -43,7 +51,7 @@ def preflight(words: Sequence[str]) -> None:
     parser.add_argument("--head", default="m7i.large", metavar="TYPE", help="of the head (default: %(default)s)")
     parser.add_argument("--prices", type=Path, metavar="FILE", help="YAML of instance types over the built-in table")
     parser.add_argument(
-        "--worker-tiles-per-second", type=float, metavar="X", help="measured, of one worker; none: by the GPU's peak"
+        "--worker-tiles-per-second", type=speed, metavar="X", help="measured, of one worker; none: by the GPU's peak"
     )
     parser.add_argument("--json", action="store_true", help="results as JSON")
     add_config_options(parser, words)

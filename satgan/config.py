@@ -145,5 +145,5 @@ def _told(error: ValidationError) -> str:
         path = ".".join(str(part) for part in found["loc"])
         text = found["msg"].removeprefix("Value error, ")
         shown = "" if isinstance(found["input"], dict) else f" = {found['input']!r}"
-        lines.append(f"{path}{shown}: {text}")
+        lines.append(f"{path}{shown}: {text}" if path else text)  # a rule on several groups names them itself
     return "\n".join(lines)

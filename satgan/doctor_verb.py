@@ -10,7 +10,7 @@ from satgan.bar import with_bar
 from satgan.doctor.finding import LEVELS, Finding, at_least
 from satgan.doctor.limits import limits_of
 from satgan.doctor.records import ConfigRecord
-from satgan.doctor.rules import BY_CODE, RULES, Record, Rule, choose, examine
+from satgan.doctor.rules import BY_CODE, RULES, Record, Rule, asked, choose, examine
 from satgan.errors import ConfigError, SatganError
 from satgan.options import Parser, add_config_options, config_from
 from satgan.presets import PRESETS
@@ -44,8 +44,9 @@ def _examine(words: Sequence[str]) -> None:
     add_config_options(parser, words)
     given = parser.parse_all(words)
     codes = choose(_codes(given.select), _codes(given.ignore))
-    findings = examine(_records(given), codes)
-    _print(findings, codes, given.json)
+    records = _records(given)
+    findings = examine(records, codes)
+    _print(findings, asked(records, codes), given.json)
     if failing := at_least(findings, given.fail_on):
         raise SatganError(
             f"{len(failing)} finding(s) of level {given.fail_on} or worse",
@@ -100,7 +101,7 @@ def _tiles_record(url: str) -> Record:
     return record
 
 
-def _print(findings: Sequence[Finding], codes: frozenset[str], as_json: bool) -> None:
+def _print(findings: Sequence[Finding], codes: set[str], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"findings": [finding.as_dict() for finding in findings]}, indent=2))
         return

@@ -180,4 +180,5 @@ def _scores(scores: dict[str, Any]) -> list[str]:
 
 def _finding(one: dict[str, Any]) -> str:
     over = "" if one["over_step"] is None else f", over after {one['over_step']}"
-    return f"{one['rule']} {one['level']} since step {one['since_step']}{over} ({one['figure']:.3g})"
+    since = "" if one["since_step"] is None else f" since step {one['since_step']}"
+    return f"{one['rule']} {one['level']}{since}{over} ({one['figure']:.3g})"

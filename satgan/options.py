@@ -165,7 +165,8 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items()) or "none"
+        between = "; " if any(isinstance(part, (list, tuple)) for part in value.values()) else ", "
+        return between.join(f"{name} {_shown(part)}" for name, part in value.items()) or "none"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_shown, value))
     if isinstance(value, float):

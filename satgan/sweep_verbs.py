@@ -46,7 +46,7 @@ def best(words: Sequence[str]) -> None:
     """Ranks the settings of a sweep."""
     parser = Parser(prog="satgan best", description="rank the settings of a sweep: mean and spread over the seeds")
     parser.add_argument("sweep", metavar="SWEEP", help="folder or s3:// prefix of a sweep, or a store with one")
-    parser.add_argument("--top", type=int, metavar="K", help=f"so many settings (default: {TOP})", default=TOP)
+    parser.add_argument("--top", type=_count, metavar="K", help=f"so many settings (default: {TOP})", default=TOP)
     parser.add_argument(
         "--by", metavar="NAME", default="score",
         help="the best checkpoint's overall score; last: the last one's; or one of the judge's scores, as ratio, at "
@@ -93,12 +93,16 @@ def pull(words: Sequence[str]) -> None:
 def plan_from(given: Namespace) -> "Plan":
     """The plan that a command line gives: tiles and store are looked up, nothing is written into the sweep.
 
+    Of a dry run nothing at all is written: folders and embedded tiles are not packed, and the plan is not to be run.
+
     Raises:
         SatganError: space, options, tiles or judge do not go together.
     """
     if getattr(given, "train.workers", None) is not None:
         raise ConfigError("--workers with a sweep", "say --workers-per-trial")
+    from satgan.tiles.tile_set import open_tile_set
     from satgan.train.start import place
+    from satgan.train.tile_source import look
     from tune.plan import Plan, check_can_judge, check_search
     from tune.space import check_space, read_space
     from tune.trials import Base
@@ -111,8 +115,13 @@ def plan_from(given: Namespace) -> "Plan":
     layers = (*layers_from(given), {"train": {"workers": workers}})
     check_space(space, given.preset, layers)
     config = load_config(given.preset, *layers)
-    config, _ = place(config, say_on_stderr)
-    check_can_judge(config)
+    if given.dry_run:
+        glance = look(config)
+        found = glance.tiles if glance else config.judge.tiles * 2  # embedded sets have enough
+    else:
+        config, _ = place(config, say_on_stderr)
+        found = open_tile_set(str(config.tiles.source)).manifest.tile_count
+    check_can_judge(config, found)
     name = vars(given).get("train.name") or Path(given.space).stem
     tiles = {"source": config.tiles.source, "cache_folder": config.tiles.cache_folder}  # as absolute places
     train = {"store": _trials_store(config, name), "budget": None}  # it is the sweep's, not each trial's

@@ -166,6 +166,7 @@ def test_train_help_lists_every_option_with_the_presets_default(capsys: pytest.C
         (["features", "nowhere", "nowhere", "--out", "features.csv"], "features.csv"),
         (["probe", "nowhere", "nowhere"], "nowhere"),
         (["sample", "nowhere", "--count", "x"], "invalid int value"),
+        (["best", "nowhere", "--top", "0"], "number (1 or more)"),
         (["train", "--tiles", "gs://bucket/x", "--workers", "0"], "gs://"),
         (["sample", "nowhere", "--seed", "-1"], "seed (0 to 2**64 - 1)"),
         (["tiles", "pack", "nowhere", "dest", "--seed", "x"], "seed (0 to 2**64 - 1)"),
@@ -212,6 +213,7 @@ def test_a_finished_run_is_left_as_it_is(satgan: Satgan, tile_set: str, tmp_path
     assert "demo is complete after step 4" in err
     for name in ("run", "step", "checkpoint", "grid", "film"):
         assert again[name] == first[name]
+    assert (again["seconds"], again["tiles_per_second"]) == (None, None), "no step was taken"
     assert files(tmp_path) == before
 
 

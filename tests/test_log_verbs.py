@@ -58,6 +58,8 @@ def test_the_log_is_listed_shown_and_added_to(satgan: Satgan) -> None:
     assert satgan("todo", "list")[1] == ""
     shown = satgan("log", "show", "runs/second")[1]
     assert "train.seed: 1 before, 2 now" in shown
+    assert "S07 " in shown
+    assert "None" not in shown, "150 tiles are few, since no step"
     assert "finished after step 6 of 6" in shown
     table = satgan("log", "--markdown")[1].splitlines()
     assert len({line.count(" | ") for line in table[:4]}) == 1
@@ -103,6 +105,7 @@ def test_runs_are_compared(satgan: Satgan, tmp_path: Path) -> None:
     assert not np.array_equal(picture[:, :width], picture[:, -width:])
     page = (tmp_path / "both.html").read_text()
     assert page.count("<img") == 2
+    assert "<th><th>" not in page, "every column has a name"
     assert "second differs from first from step 2 on" in page
 
 

@@ -177,7 +177,10 @@ def test_a_place_without_runs_is_refused(satgan: Verb, verb: str, tmp_path: Path
     status, _, err = satgan(verb, str(tmp_path))
     assert status == 2
     assert "no run in" in err
-    assert satgan(verb, str(tmp_path / "nowhere"))[0] == 2
+    status, _, err = satgan(verb, str(tmp_path / "nowhere"))
+    assert status == 2
+    assert "there is no such folder" in err
+    assert "satgan train" in err
 
 
 def test_the_newest_and_the_best_are_wanted() -> None:

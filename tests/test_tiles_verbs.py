@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ def test_cut_inspect_and_show_from_words_to_files(tmp_path: Path, capsys: pytest
     found = json.loads(capsys.readouterr().out)
     assert found["tiles"] == 14
     assert found["rejected"]["saturated"] == parquet.read_table(listing).num_rows
+    assert main(["tiles", "inspect", str(made)]) == 0
+    assert re.search(r"^figures \(least, mean, most\): .* 0, 0, 0; detail ", capsys.readouterr().out, re.MULTILINE)
     assert main(["tiles", "show", str(made), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["sources"] == {"a.tif": 14}

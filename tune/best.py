@@ -81,7 +81,10 @@ def verdicts(found: Found) -> list[str]:
     against chance, what the doctor found of the base setting, what failed."""
     ranked, noise = standings(found), seed_noise(found)
     lines = _base_verdict(found, ranked, noise) + _earliness(found)
-    if last := at_end(found):
+    last = at_end(found)
+    if last and all(row.score is None for row in last.rows):
+        lines.append(f"at the end of the runs (--by {LAST}) no trial has a score that is a finite number")
+    elif last:
         (told,) = _base_verdict(last, standings(last), seed_noise(last))
         lines.append(f"at the end of the runs (--by {LAST}) {told}")
     left = [row.state for row in found.rows if row.state not in (*DONE, "replaced")]

@@ -7,7 +7,7 @@ from typing import Any
 from satgan.errors import SatganError
 from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.pictures.grid import grid_png
-from satgan.pictures.web import png_url
+from satgan.pictures.web import document, png_url, wide
 from tune.best import Standing, chance_text, counted, standings, verdicts
 from tune.charts import STYLE as CHARTS_STYLE
 from tune.charts import learning_curves, marginal, parallel_coordinates
@@ -19,18 +19,11 @@ TILES, COLUMNS, NOISE_SEED = 16, 8, 0
 SHARES = ("generator_regularizer_share_after", "discriminator_regularizer_share_after")
 
 STYLE = """
-:root { --ink: #1c2430; --ground: #ffffff; --soft: #f3f5f8; --rule: #c4cbd4; --quiet: #56606e; --mark: #8a5a00 }
-@media (prefers-color-scheme: dark) {
-:root { --ink: #e6e9ee; --ground: #14181f; --soft: #1e242d; --rule: #39424f; --quiet: #a5afbd; --mark: #f0c45a } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); max-width: 1180px;
-  margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; width: 100% } td, th { padding: .25rem .7rem; text-align: left; vertical-align: top }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
-tr:nth-child(even) { background: var(--soft) }
-.base td:first-child::after { content: " base"; color: var(--mark); font-weight: 600 } .note { color: var(--quiet) }
-.sides, .trials { display: flex; gap: 1.2rem; flex-wrap: wrap } figure { margin: .6rem 0; max-width: 540px }
-.wide { overflow-x: auto } td.long { overflow-wrap: anywhere; min-width: 14rem } .error { font-weight: 600 }
-img { width: 530px; max-width: 100%; image-rendering: pixelated } li { margin: .2rem 0 } figcaption { font-size: 13px }
+td.n, th.n { white-space: nowrap } img { width: 530px }
+.base td:first-child::after { content: " base"; color: var(--mark); font-weight: 600 }
+.trials { display: flex; gap: 1.2rem; flex-wrap: wrap } figure { margin: .6rem 0; max-width: 540px }
+td.long { overflow-wrap: anywhere; min-width: 14rem } .error { font-weight: 600 } li { margin: .2rem 0 }
+figcaption { font-size: .85rem }
 """
 
 
@@ -43,16 +36,17 @@ def sweep_page(found: Found) -> str:
     ranked, noise = standings(found), seed_noise(found)
     name = found.url.rstrip("/").rsplit("/", 1)[-1]
     last = at_end(found)
-    ends = f"<h3>At the end of the runs</h3>{_marginals(last)}" if last else ""
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>Sweep {escape(name)}</title><style>{STYLE}{CHARTS_STYLE}</style>"
+    figures = _marginals(last) if last else ""
+    ends = f"<h3>At the end of the runs</h3>{figures}" if figures else ""
+    return document(
+        f"Sweep {name}",
+        STYLE + CHARTS_STYLE,
         f"<h1>Sweep {escape(name)}</h1><p>{_summary(found, noise)}</p><ul>"
         f"{''.join(f'<li>{escape(line)}</li>' for line in verdicts(found))}</ul>"
         f"<h2>Settings</h2>{_settings_table(found, ranked)}"
-        "<h2>Every trial, from its values to its score</h2><p class=note>Lower is better; 1 is as far from the "
+        "<h2>Every trial, from its values to its score</h2><p class=quiet>Lower is better; 1 is as far from the "
         f"reals as reals are from each other. Dashed: the base setting.</p>{parallel_coordinates(found)}"
-        "<h2>What each option does</h2><p class=note>By each trial's best checkpoint. A dot is a trial, a ring one "
+        "<h2>What each option does</h2><p class=quiet>By each trial's best checkpoint. A dot is a trial, a ring one "
         "of the base setting; a line is the "
         "mean of a level, and the band around it where that would lie if only the seeds were others. "
         "Only complete trials count for both. p: how often levels lie as far apart by chance, when settings exchange "
@@ -60,8 +54,8 @@ def sweep_page(found: Found) -> str:
         f"{_marginals(found)}{ends}<h2>Learning curves</h2>{learning_curves(found)}"
         f"<h2>What the doctor found</h2>{_findings_table(found)}"
         f"<h2>Trials</h2>{_trials_table(found)}<h2>Tiles of every trial from the same noise</h2>"
-        f"<p class=note>Averaged generators of the best checkpoints, settings by rank.</p>"
-        f"<div class=trials>{''.join(_grid(row) for one in ranked for row in one.trials)}</div></html>\n"
+        f"<p class=quiet>Averaged generators of the best checkpoints, settings by rank.</p>"
+        f"<div class=trials>{''.join(_grid(row) for one in ranked for row in one.trials)}</div>",
     )
 
 
@@ -86,7 +80,7 @@ def _marginals(found: Found) -> str:
         f"<figure>{marginal(found, effect, noise)}<figcaption>{_effect_text(effect)}</figcaption>"
         "</figure>" for effect in effects(found)
     )  # fmt: skip
-    return f"<div class=sides>{figures}</div>"
+    return f"<div class=sides>{figures}</div>" if figures else ""
 
 
 def _effect_text(effect: Effect) -> str:
@@ -104,10 +98,8 @@ def _settings_table(found: Found, ranked: list[Standing]) -> str:
         f"<td>{_rules_of(one)}</td></tr>"
         for place, one in enumerate(ranked, 1)
     )
-    return _wide(
-        f"<tr><th>Rank{head}<th class=n>Mean score<th class=n>Spread over seeds<th>Trials<th>Doctor's findings</tr>"
-        f"{rows}"
-    )
+    head = f"<th>Rank{head}<th class=n>Mean score<th class=n>Spread over seeds<th>Trials<th>Doctor's findings"
+    return _table(head, rows, "settings")
 
 
 def _rules_of(one: Standing) -> str:
@@ -133,8 +125,8 @@ def _findings_table(found: Found) -> str:
             f"<td><code>{escape(worst['action'])}</code></td><td class=long><details><summary>{len(told)} of "
             f"{len(found.rows)}</summary>{escape(names)}</details></td></tr>"
         )
-    note = "<p class=note>What was found is told of the trial that lies farthest beyond the limit.</p>"
-    return _wide(f"<tr><th>Rule<th>Level<th>What was found<th>What to do<th>Trials</tr>{lines}") + note
+    note = "<p class=quiet>What was found is told of the trial that lies farthest beyond the limit.</p>"
+    return _table("<th>Rule<th>Level<th>What was found<th>What to do<th>Trials", lines, "findings") + note
 
 
 def _excess(finding: dict[str, Any]) -> float:
@@ -147,9 +139,8 @@ def _until(finding: dict[str, Any]) -> str:
     return "" if finding["until"] is None else f" (over after step {finding['until']:,})"
 
 
-def _wide(rows: str) -> str:
-    """A table that scrolls by itself where the window is narrow."""
-    return f"<div class=wide tabindex=0><table>{rows}</table></div>"
+def _table(head: str, rows: str, about: str) -> str:
+    return wide(f"<table><thead><tr>{head}</thead><tbody>{rows}</tbody></table>", about)
 
 
 def _trials_table(found: Found) -> str:
@@ -163,12 +154,13 @@ def _trials_table(found: Found) -> str:
         f"<td>{', '.join(_finding_text(finding) for finding in row.findings)}</td><td>{escape(row.why)}</td></tr>"
         for row in sorted(found.rows, key=lambda row: (row.score is None, row.score or 0.0, row.trial))
     )
-    table = _wide(
-        "<tr><th>Trial<th>State<th class=n>Score<th class=n>Best step<th class=n>Steps<th class=n>L2 share G"
-        f"<th class=n>L2 share D<th class=n>Seconds<th class=n>USD<th>Doctor<th>Why</tr>{rows}"
+    head = (
+        "<th>Trial<th>State<th class=n>Score<th class=n>Best step<th class=n>Steps<th class=n>L2 share G"
+        "<th class=n>L2 share D<th class=n>Seconds<th class=n>USD<th>Doctor<th>Why"
     )
+    table = _table(head, rows, "trials")
     return (
-        f"{table}<p class=note>L2 share: of a network's total loss at its last log step that its regularizer makes up "
+        f"{table}<p class=quiet>L2 share: of a network's total loss at its last log step that its regularizer makes up "
         "(S25).</p>"
     )
 

@@ -67,14 +67,16 @@ class Plan(NamedTuple):
         return self.base.trial(self.space, given, seed)
 
 
-def check_can_judge(config: Config) -> None:
+def check_can_judge(config: Config, found: int) -> None:
     """A sweep ranks by the judge's score: it must have one.
+
+    Args:
+        config: of the base setting.
+        found: tiles that there are.
 
     Raises:
         InputError: nothing would be judged.
     """
-    assert config.tiles.source is not None
-    found = open_tile_set(config.tiles.source).manifest.tile_count
     tiles = min(config.judge.tiles, found // 2)
     if tiles < FEWEST_TILES:
         raise InputError(

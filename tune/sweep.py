@@ -96,8 +96,9 @@ def sweep(
         if budget is not None and sum(paid.values()) >= budget:
             raise InputError(*_spent(plan, sum(paid.values())))
         dollars = _run(plan, waves, most_at_once, paid, say)
-        if budget is not None and dollars >= budget and _waves(plan, known, rows_of(plan)):
-            return sweep_in(plan.url), Stopped(*_spent(plan, dollars))
+        if budget is not None and dollars >= budget and _waves(plan, known, rows := rows_of(plan)):
+            paid_at_last = sum(row.dollars for row in rows)  # saving has cost something, too
+            return sweep_in(plan.url), Stopped(*_spent(plan, max(dollars, paid_at_last)))
     return sweep_in(plan.url), None
 
 

@@ -83,21 +83,23 @@ class Found(NamedTuple):
 
 
 def at_end(found: Found) -> Found | None:
-    """The same with the score of each trial's last checkpoint in place of its best one's; None where these are one, or
-    no trial has one.
+    """The same with the score of each trial's last checkpoint in place of its best one's; None where these are one.
 
-    A trial whose best checkpoint is an early one got worse, whatever its score.
+    A trial whose best checkpoint is an early one got worse, whatever its score; one whose last score is no number has
+    none.
     """
-    rows = [
-        row if row.score is None else row._replace(
-            score=row.curve[-1][1] if math.isfinite(row.curve[-1][1]) else None, best_step=row.curve[-1][0], scores={}
-        )
-        for row in found.rows
-    ]  # fmt: skip
-    scores = [row.score for row in rows]
-    if scores == [row.score for row in found.rows] or not any(scores):
+    rows = [row if row.score is None else _at_end(row) for row in found.rows]
+    if [row.score for row in rows] == [row.score for row in found.rows]:
         return None
     return found._replace(rows=rows)
+
+
+def _at_end(row: Row) -> Row:
+    step, score = row.curve[-1]
+    if math.isfinite(score):
+        return row._replace(score=score, best_step=step, scores={})
+    why = row.why or f"the score after its last step, {step:,}, is not a finite number"
+    return row._replace(score=None, best_step=None, scores={}, why=why)
 
 
 def sweep_in(url: str) -> Found:

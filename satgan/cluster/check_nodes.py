@@ -7,7 +7,7 @@ from typing import Any
 import botocore.session
 from botocore.validate import ParamValidator
 
-from satgan.cluster.cluster_file import SPOT_FIRST, ClusterFile, Finding, Path_
+from satgan.cluster.cluster_file import ON_DEMAND_INSTEAD, SPOT_FIRST, ClusterFile, Finding, Path_
 from satgan.cluster.prices import GPUS, Instance
 from satgan.errors import nearest
 
@@ -27,6 +27,7 @@ def check_nodes(file: ClusterFile, table: Mapping[str, Instance]) -> Iterator[Fi
         yield from _disks(file, where, config)
         yield from _type(file, where, config, table)
     yield from _head(file, table)
+    yield from _spot(file)
 
 
 def _run_instances_shape() -> Any:
@@ -109,14 +110,18 @@ def _type(file: ClusterFile, where: Path_, config: dict[str, Any], table: Mappin
         found = f"{name} is not in the price table, so its size and cost are not known"
         yield file.finding((*where, "InstanceType"), found, "add it in a file for --prices", True)
     market = config.get("InstanceMarketOptions") or {}
-    if market.get("MarketType") == "spot" and (file.tree.get("provider") or {}).get("module") != SPOT_FIRST:
-        found = "while EC2 has no such machine on spot there is none: Ray asks for the same again and again"
-        remedy = f"provider: type: external, module: {SPOT_FIRST}, on_demand_instead: how many may come on demand"
-        yield file.finding((*where, "InstanceMarketOptions"), found, remedy, True)
     behaviour = (market.get("SpotOptions") or {}).get("InstanceInterruptionBehavior", "terminate")
     if behaviour != "terminate":
         found = f"a spot machine that is taken back would {behaviour}: Ray waits for it for ever"
         yield file.finding((*where, "InstanceMarketOptions"), found, "InstanceInterruptionBehavior: terminate")
+
+
+def _spot(file: ClusterFile) -> Iterator[Finding]:
+    markets = [config.get("InstanceMarketOptions") or {} for _, config in file.node_configs()]
+    if any(market.get("MarketType") == "spot" for market in markets) and not file.on_demand_instead:
+        found = "while EC2 has no such machine on spot there is none: Ray asks for the same again and again"
+        remedy = f"type: external, module: {SPOT_FIRST}, {ON_DEMAND_INSTEAD}: how many may come on demand"
+        yield file.finding(("provider",), found, remedy, True)
 
 
 def _head(file: ClusterFile, table: Mapping[str, Instance]) -> Iterator[Finding]:

@@ -17,6 +17,8 @@ COMMANDS = (
 )  # fmt: skip
 SPOT_FIRST = "satgan.cluster.provider.SpotFirst"
 """The provider that takes machines on demand where there are no spot ones."""
+ON_DEMAND_INSTEAD = "on_demand_instead"
+"""Of the cluster file's `provider`: so many machines may run on demand in place of spot ones."""
 
 
 class Finding(NamedTuple):
@@ -67,9 +69,19 @@ class ClusterFile:
 
     @property
     def on_demand_instead(self) -> int:
-        """How many machines may come on demand in place of spot ones (satgan/cluster/provider.py)."""
+        """How many machines may come on demand in place of spot ones (satgan/cluster/provider.py).
+
+        Raises:
+            ConfigError: what stands there is no such number.
+        """
         provider = self.tree.get("provider") or {}
-        return int(provider.get("on_demand_instead", 0)) if provider.get("module") == SPOT_FIRST else 0
+        is_ours = (provider.get("type"), provider.get("module")) == ("external", SPOT_FIRST)  # else Ray reads neither
+        most = provider.get(ON_DEMAND_INSTEAD, 0)
+        if type(most) is not int or most < 0:
+            where = ("provider", ON_DEMAND_INSTEAD)
+            found = f"{self.name}:{self.line(where)}: {'.'.join(where)} = {most!r}"
+            raise ConfigError(found, "give a whole number, 0 for none")
+        return most if is_ours else 0
 
     def finding(self, where: Path_, found: str, remedy: str, is_note: bool = False) -> Finding:
         """A finding about the value that stands there."""

@@ -7,12 +7,14 @@ from the journal of a short run, replaces it. The step's time on many workers is
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from satgan.cluster.prices import GPUS, Instance, dollars
 from satgan.cluster.speed import Cluster, Link, StepSeconds, message_bytes, step_seconds
 from satgan.config import Config
 from satgan.errors import ConfigError
+from satgan.groups import TrainConfig
 
 SHARE_OF_PEAK = 0.2
 """Of a GPU's dense bfloat16 peak. No GPU has confirmed it; the CPU's is 0.21 to 0.32 (BENCHMARKS.md)."""
@@ -30,6 +32,7 @@ class Forecast(NamedTuple):
     workers, machines           of the whole cluster, without the head
     lanes_per_worker            most lanes that one worker computes
     tiles_per_second            of the whole run
+    times_one_worker            this speed over that of one worker with all lanes
     seconds                     of training, without start-up
     step_seconds                {compute, messages, reading, network}: what a step takes of each
     bound                       the part that decides the speed, and what would help
@@ -47,6 +50,7 @@ class Forecast(NamedTuple):
     machines: int
     lanes_per_worker: int
     tiles_per_second: float
+    times_one_worker: float
     seconds: float
     step_seconds: dict[str, float]
     bound: str
@@ -95,9 +99,11 @@ def forecast(
 
     messages = message_bytes(config, parameters["generator"], parameters["discriminator"])
     cluster = Cluster(workers, per_machine, *_links(instance))
-    computed = step_seconds(train.lanes, train.lane_batch / speed, messages, cluster)
-    step = _step_parts(computed, here * lanes * train.lane_batch * tile_bytes, cluster.network)
-    seconds_per_step = max(step["compute"] + step["messages"], step["network"])
+    parts = [
+        _step_parts(step_seconds(train.lanes, train.lane_batch / speed, messages, one), one, train, tile_bytes)
+        for one in (cluster, cluster._replace(workers=1))
+    ]
+    step, seconds_per_step, alone = parts[0], _waited(parts[0]), _waited(parts[1])
     seconds = train.steps * seconds_per_step
     memory = described["memory_bytes"]
     gpu_memory = memory["total"] + (lanes - 1) * memory["history"]
@@ -109,6 +115,7 @@ def forecast(
         machines=machines,
         lanes_per_worker=lanes,
         tiles_per_second=train.lanes * train.lane_batch / seconds_per_step,
+        times_one_worker=alone / seconds_per_step,
         seconds=seconds,
         step_seconds=step,
         bound=_bound(step, config, lanes),
@@ -153,12 +160,17 @@ def _links(instance: Instance) -> tuple[Link, Link]:
     return Link(inside * 1e9, INSIDE_LATENCY_SECONDS), Link(wire, NETWORK_LATENCY_SECONDS)
 
 
-def _step_parts(step: StepSeconds, read_bytes: float, network: Link) -> dict[str, float]:
-    """Tiles are read while others are computed; messages are waited for."""
-    reading = read_bytes / network.bytes_per_second
+def _step_parts(step: StepSeconds, cluster: Cluster, train: TrainConfig, tile_bytes: int) -> dict[str, float]:
+    lanes = min(cluster.workers, cluster.per_machine) * math.ceil(train.lanes / cluster.workers)
+    reading = lanes * train.lane_batch * tile_bytes / cluster.network.bytes_per_second
     return {
         "compute": step.compute, "messages": step.messages, "reading": reading, "network": step.network + reading,
     }  # fmt: skip
+
+
+def _waited(step: Mapping[str, float]) -> float:
+    """Tiles are read while others are computed; messages are waited for."""
+    return max(step["compute"] + step["messages"], step["network"])
 
 
 def _bytes_read(
@@ -221,7 +233,7 @@ def as_text(found: Forecast, name: str, preset: str) -> str:
     hours = found.seconds / 3600
     lines: list[tuple[str, str]] = [
         ("machines", f"{found.machines} × {name}, {found.workers} workers, {found.lanes_per_worker} lane(s) each"),
-        ("speed", f"{found.tiles_per_second:,.0f} tiles/s"),
+        ("speed", f"{found.tiles_per_second:,.0f} tiles/s{_against_one(found)}"),
         ("time", f"{hours:,.2f} h"),
         ("a step", ", ".join(f"{part} {seconds:.3g} s" for part, seconds in step.items() if part != "network")),
         ("bound by", found.bound),
@@ -240,6 +252,14 @@ def as_text(found: Forecast, name: str, preset: str) -> str:
         ("price", f"${found.dollars_on_demand:,.2f} on demand, ${found.dollars_on_spot:,.2f} on spot, with the head"),
     ]
     return "\n".join([f"{preset}:", *(f"  {what:<12}{told}" for what, told in lines), *found.notes])
+
+
+def _against_one(found: Forecast) -> str:
+    if found.workers == 1:
+        return ""
+    times = found.times_one_worker
+    slower = "" if times > 1 else ": --workers 1 takes no longer and costs less"
+    return f", {times:.2f} times that of one worker with all lanes{slower}"
 
 
 def as_json(found: Forecast) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 from ray.autoscaler.tags import NODE_KIND_WORKER, TAG_RAY_NODE_KIND
 
+from satgan.cluster.cluster_file import ON_DEMAND_INSTEAD
+
 MARKET = "InstanceMarketOptions"
-MOST = "on_demand_instead"
-"""Of the cluster file's `provider`: so many machines may run on demand in place of spot ones."""
 REFUSALS = ("InsufficientInstanceCapacity", "MaxSpotInstanceCountExceeded", "SpotMaxPriceTooLow")
 """EC2's codes for: there is none now, not for this account, not at this price.
 docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
@@ -36,7 +36,7 @@ class SpotFirst(AWSNodeProvider):
             return dict(super().create_node(node_config, tags, count))
         except NodeLaunchException as refusal:
             with self._one_at_a_time:
-                left = int(self.provider_config.get(MOST, 0)) - self._on_demand()
+                left = int(self.provider_config.get(ON_DEMAND_INSTEAD, 0)) - self._on_demand()
                 if MARKET not in node_config or refusal.category not in REFUSALS or left < 1:
                     raise
                 on_demand = {name: value for name, value in node_config.items() if name != MARKET}

@@ -112,11 +112,18 @@ def examine(records: Sequence[Record], codes: frozenset[str] = EVERY) -> list[Fi
     )
 
 
+def asked(records: Sequence[Record], codes: frozenset[str] = EVERY) -> set[str]:
+    """The codes of those rules that look at such records."""
+    kinds = ((ConfigRecord, CONFIG_CHECKS), (TilesRecord, TILES_CHECKS), (RunRecord, RUN_CHECKS))
+    looking = [set(checks) for kind, checks in kinds if any(isinstance(record, kind) for record in records)]
+    return set[str]().union(*looking) & codes
+
+
 def _found(record: Record) -> list[Finding]:
     if isinstance(record, ConfigRecord):
-        asked = [check(record) for checks in CONFIG_CHECKS.values() for check in checks]
+        found = [check(record) for checks in CONFIG_CHECKS.values() for check in checks]
     elif isinstance(record, TilesRecord):
-        asked = [check(record) for checks in TILES_CHECKS.values() for check in checks]
+        found = [check(record) for checks in TILES_CHECKS.values() for check in checks]
     else:
-        asked = [check(record) for checks in RUN_CHECKS.values() for check in checks]
-    return [finding for finding in asked if finding]
+        found = [check(record) for checks in RUN_CHECKS.values() for check in checks]
+    return [finding for finding in found if finding]

@@ -25,7 +25,7 @@ def comparison_page(comparison: Comparison) -> str:
         f"<h1>{escape(title)}</h1><ul>{differ}</ul>"
         f"<div class=sides>{''.join(_figures(comparison))}</div>"
         f"<h2>Set differently</h2>{_table(names, _rows(comparison.settings), 'option', 'settings')}"
-        f"<h2>What it took</h2>{_table(names, _rows(comparison.took), '', 'took')}"
+        f"<h2>What it took</h2>{_table(names, _rows(comparison.took), 'unit', 'took')}"
         f"<h2>Scores</h2>{_table(names, steps, 'step', 'scores')}<h2>Losses before the updates</h2>{losses}",
     )
 

@@ -126,7 +126,7 @@ class FolderStore(Store):
         self.url = str(folder)
 
     def list(self, prefix: str = "") -> Listing:
-        with folder_errors_told(f"list {prefix or 'the folder'}", self.url):
+        with folder_errors_told(f"list {prefix or 'what is'}", self.url):
             return sorted(item for item in self._files() if item[0].startswith(prefix))
 
     def _files(self) -> Iterator[tuple[str, int]]:

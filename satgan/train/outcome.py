@@ -10,7 +10,8 @@ from satgan.train.run_folder import RunFolder
 
 class Outcome(NamedTuple):
     """Where a finished run's results lie (paths or s3:// urls), and how it went; `best` is the best checkpoint by the
-    judge, and `score` its score, `dollars` what all attempts have cost in USD, where prices are known."""
+    judge, and `score` its score, `dollars` what all attempts have cost in USD, where prices are known. Time, speed and
+    share are None where no step was left to take."""
 
     run: str
     step: int
@@ -19,9 +20,9 @@ class Outcome(NamedTuple):
     film: str | None
     best: str | None
     score: float | None
-    seconds: float
-    tiles_per_second: float
-    waited_share: float
+    seconds: float | None = None
+    tiles_per_second: float | None = None
+    waited_share: float | None = None
     dollars: float | None = None
 
 
@@ -36,7 +37,7 @@ def finished_outcome(folder: RunFolder) -> Outcome:
     step = complete_steps(folder.store)[-1]
     film = folder.place(FILM_NAME) if folder.store.exists(FILM_NAME) else None
     checkpoint, grid = folder.place(f"{FOLDER}/{name_of(step)}"), folder.place(grid_name(step))
-    return Outcome(folder.url, step, checkpoint, grid, film, *best_place(folder), 0.0, 0.0, 0.0)
+    return Outcome(folder.url, step, checkpoint, grid, film, *best_place(folder))
 
 
 def best_place(folder: RunFolder) -> tuple[str | None, float | None]:

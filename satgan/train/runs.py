@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from satgan.errors import CheckpointError, InputError
+from satgan.errors import CheckpointError, InputError, StoreMissing
 from satgan.groups import TrainConfig
 from satgan.tiles.store import Listing, Store, open_store
 from satgan.train.checkpoint import COMPLETE_NAME, FOLDER, best_of, name_of
@@ -17,6 +17,7 @@ from satgan.train.recovery import fault_of, newest_whole, rollback_step
 from satgan.train.retention import Shelf, look, remove, wanted
 from satgan.train.run_folder import CONFIG_NAME
 
+REMEDY = "give the folder or s3:// prefix of a run, or the --store of runs; `satgan train` makes ./runs"
 ENDINGS = {"stop": "stopped", "failed": "failed", "start": "broken off", "resume": "broken off"}
 """The state of a run that nobody trains and that is not complete, by the last of these events in its journal."""
 
@@ -61,10 +62,15 @@ def runs_in(url: str) -> list[Store]:
     store = open_store(url)
     if store.exists(CONFIG_NAME):
         return [store]
-    names = sorted(key.split("/")[0] for key, _ in store.list() if key.count("/") == 1 and key.endswith(CONFIG_NAME))
+    try:
+        keys = [key for key, _ in store.list()]
+    except StoreMissing:
+        if url.startswith("s3://"):
+            raise
+        raise InputError(f"no run in {url}: there is no such folder", REMEDY) from None
+    names = sorted(key.split("/")[0] for key in keys if key.count("/") == 1 and key.endswith(CONFIG_NAME))
     if not names:
-        found = f"no run in {url}: neither {CONFIG_NAME} nor folders with one"
-        raise InputError(found, "give the folder or s3:// prefix of a run, or the --store of runs")
+        raise InputError(f"no run in {url}: neither {CONFIG_NAME} nor folders with one", REMEDY)
     return [store.child(name) for name in names]
 
 

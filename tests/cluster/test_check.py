@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from satgan.__main__ import main
 from satgan.cluster.check import check
@@ -35,6 +36,8 @@ DEFECTS = [
     ("resources: {CPU: 0}", "resources: {}", "the head offers its CPUs"),
     ("InstanceType: m7i.large", "InstanceType: c7i.large", "c7i.large is not in the price table"),
     ("  type: external\n  module: satgan.cluster.provider.SpotFirst\n", "  type: aws\n", "Ray asks for the same again"),
+    ("  type: external\n", "  type: aws\n", "Ray asks for the same again"),
+    ("on_demand_instead: 2", "on_demand_insted: 2", "Ray asks for the same again"),
     ("cache_stopped_nodes: false", "cache_stopped_nodes: true", "stopped machines are kept"),
     ("availability_zone: eu-central-1b", "availability_zone: eu-central-1a,eu-central-1b", "several zones"),
     ("availability_zone: eu-central-1b", "availability_zone: us-east-1b", "not of the region"),
@@ -87,6 +90,16 @@ def test_a_defect_is_found_on_its_line(filled: Path, old: str, new: str, told: s
     assert matching, check(filled)
     # Never below the change; a part that is gone is told on the part above it.
     assert matching[0].line <= changed[: text.index(old) + len(new)].count("\n") + 1
+
+
+@pytest.mark.parametrize("most", ["two", "-1", "1.5", "yes"])
+def test_a_number_of_machines_that_is_none_is_refused(
+    filled: Path, most: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The head would stumble over it when it needs it: while EC2 has no spot machine."""
+    filled.write_text(filled.read_text().replace("on_demand_instead: 2", f"on_demand_instead: {most}"))
+    assert main(["cluster", "check", str(filled)]) == 2
+    assert f"on_demand_instead = {yaml.safe_load(most)!r}" in capsys.readouterr().err
 
 
 def test_a_token_that_others_can_read_or_that_is_missing_is_refused(filled: Path, home: Path) -> None:

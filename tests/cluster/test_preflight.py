@@ -43,6 +43,25 @@ def test_messages_are_those_of_an_all_reduce_between_machines() -> None:
     assert one_machine["network"] == one_machine["reading"]
 
 
+def test_workers_that_wait_for_messages_are_held_against_one_that_has_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """More machines may be slower than one of them."""
+    assert of(1).times_one_worker == 1
+    few, many = of(8), of(8, lane_batch=8)
+    assert few.times_one_worker == pytest.approx(of(1).seconds / few.seconds)
+    assert many.times_one_worker < 1 < of(8, lane_batch=512).times_one_worker < 8
+    words = ["preflight", "dcgan", "--train.lanes", "8", "--train.lane-batch", "8", "--worker-tiles-per-second", "1000"]
+    assert main([*words, "--workers", "8"]) == 0
+    assert "--workers 1 takes no longer" in capsys.readouterr().out
+    assert main([*words, "--workers", "1"]) == 0
+    assert "one worker" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("speed", ["0", "-5", "nan", "inf", "fast"])
+def test_a_speed_that_is_none_is_refused(speed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preflight", "demo", f"--worker-tiles-per-second={speed}"]) == 2
+    assert "invalid speed" in capsys.readouterr().err
+
+
 def test_what_bounds_a_run_is_named() -> None:
     assert of(1).bound.startswith("computing")
     assert of(8, lane_batch=8).bound.startswith("messages")

@@ -264,13 +264,14 @@ def test_a_budget_holds_on_the_dearest_machine_that_may_come(tmp_path: Path, mos
     assert f"{kind}, the dearest that may come, since there is a budget" in said[-1]
 
 
-@pytest.mark.parametrize("most", [0, 1])
-def test_a_budget_counts_spot_machines_that_may_come_on_demand(tmp_path: Path, most: int) -> None:
-    provider = f"provider: {{module: {SPOT_FIRST}, on_demand_instead: {most}}}"
+@pytest.mark.parametrize(("kind", "most"), [("external", 0), ("external", 1), ("aws", 1)])
+def test_a_budget_counts_spot_machines_that_may_come_on_demand(tmp_path: Path, kind: str, most: int) -> None:
+    """Of an `aws` provider Ray does not read the module."""
+    provider = f"provider: {{type: {kind}, module: {SPOT_FIRST}, on_demand_instead: {most}}}"
     file, machine = ClusterFile(cluster(tmp_path, f"{CLUSTER}\n{provider}\n")), INSTANCES["g6e.24xlarge"]
     price = worker_price(file, INSTANCES, is_dearest=True)
     assert price
-    assert price.dollars_per_hour == machine.dollars_per_hour(is_spot=not most) / 4
+    assert price.dollars_per_hour == machine.dollars_per_hour(is_spot=kind == "aws" or not most) / 4
 
 
 def test_the_cluster_is_found_by_address_environment_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,14 @@ def test_a_config_is_held_against_the_rules(doctor: Doctor) -> None:
     assert "1 finding(s) of level error" in said
 
 
+def test_only_rules_that_look_at_such_a_thing_are_counted(doctor: Doctor, tile_set: str) -> None:
+    for subject, kind in (("dcgan", "config"), (tile_set, "tiles")):
+        looking = [rule.code for rule in RULES if kind in rule.when.split(", ")]
+        assert 0 < len(looking) < len(RULES)
+        assert f"; {len(looking)} of 45 rules asked" in doctor(subject)[1]
+    assert "; 1 of 45 rules asked" in doctor("dcgan", "--select", "S31,S17")[1], "S17 is so by construction"
+
+
 @pytest.mark.parametrize(
     ("words", "status", "rules"),
     [

@@ -93,5 +93,5 @@ def test_the_cost_follows_workers_and_prices() -> None:
 
 
 def test_a_budget_without_a_price_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"train\.budget = 20 USD, but no price"):
+    with pytest.raises(ConfigError, match=r"^train\.budget = 20 USD, but no price"):
         load_config("demo", {"train": {"budget": 20}})

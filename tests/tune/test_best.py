@@ -66,6 +66,17 @@ def test_a_setting_that_gets_worse_as_it_trains_is_found_at_the_end() -> None:
     assert "at the end" not in " ".join(verdicts(found(*well, row(1e-1, 1, 7.0))))
 
 
+def test_runs_that_all_end_without_a_score_are_not_ranked_by_their_best_ones() -> None:
+    """Those are what `--by last` does not mean."""
+    broken = [(10, 5.0), (20, float("inf"))]
+    sweep = found(*(row(value, seed, 5.0, curve=broken) for value in (0, 1e-4) for seed in (1, 2)))
+    with pytest.raises(SatganError, match="after its last step, 20, is not a finite number"):
+        standings(sweep, "last")
+    assert any("at the end of the runs (--by last) no trial has a score" in line for line in verdicts(sweep))
+    one = found(row(0, 1, 5.0, curve=broken), row(1e-4, 1, 6.0))
+    assert [(one.mean, one.whole) for one in standings(one, "last")] == [(6.0, True), (float("inf"), False)]
+
+
 def test_runs_in_which_nothing_comes_near_the_reals_are_too_short_to_rank_by() -> None:
     def with_coverage(*values: float) -> str:
         scores = [{"coverage": {"value": value, "floor": 0.95, "ratio": 20.0}} for value in values]

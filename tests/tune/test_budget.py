@@ -65,6 +65,7 @@ def test_a_spent_budget_ends_a_sweep_with_checkpoints_and_a_larger_one_goes_on(
     assert len(ran) == 2
     paid = sum(row.dollars for row in ran)
     assert paid >= 3
+    assert f"has cost {paid:.2f} USD, its budget is 3 USD" in told.err
     assert all(last_stop(row) == row.step > 0 for row in ran)
 
     assert main([*words, "--budget", "3", "--resume"]) == 2

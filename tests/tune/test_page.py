@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from pyarrow import parquet
 from satgan.config import load_config
 from satgan.doctor.finding import Finding
 from satgan.tiles.store import open_store
+from tests.gallery.browsing import PHONE, faults, opened
+from tests.gallery.conftest import browser
 from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
 from tests.tune.plans import found, row
 from tune.page import sweep_page
@@ -18,7 +21,7 @@ from tune.parquet import parquet_bytes
 from tune.scales import range_scale, scale_of
 from tune.table import row_of
 
-__all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
+__all__ = ["browser", "make_config", "threads_put_back", "tile_set"]  # fixtures
 
 ROWS = [row(value, seed, 5.0 + seed + 1e5 * value) for value in (0, 1e-4) for seed in (1, 2)]
 FAILED = row(1e-2, 1, None, "diverged", why="step 3: real_loss = <nan>")
@@ -98,3 +101,24 @@ def test_values_have_their_place_on_an_axis() -> None:
     assert many.at(1e-7) == 0
     assert many.at(10**-3.5) == pytest.approx(0.5)
     assert not range_scale(0.4, 1.0).log
+
+
+def test_the_page_has_no_empty_part_for_the_end_of_runs_that_have_no_score_there() -> None:
+    worse, broken = [(10, 2.0), (20, 9.0)], [(10, 2.0), (20, float("inf"))]
+    rows = [row(value, seed, 2.0, curve=worse) for value in (0, 1e-4) for seed in (1, 2)]
+    assert "<h3>At the end of the runs</h3>" in sweep_page(found(*rows))
+    assert "<h3>At the end" not in sweep_page(found(*(one._replace(curve=broken) for one in rows)))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_browser_it_needs_no_network_fits_a_phone_and_is_readable_by_all(
+    browser: Any, tmp_path: Path, scheme: str
+) -> None:
+    finding = Finding("S25", "warning", "the L2 term is 60%", 0.6, 0.5, "--recipe.generator-l2 0.01", 20)
+    held = finding.as_dict() | {"step": 20, "until": None}
+    worse = [(10, 2.0), (20, 9.0)]
+    rows = [one._replace(findings=[held], curve=worse) for one in ROWS]
+    (tmp_path / "sweep.html").write_text(sweep_page(found(*rows, FAILED)))
+    with opened(browser, tmp_path / "sweep.html", viewport=PHONE, color_scheme=scheme) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        assert faults(page) == []

@@ -66,6 +66,8 @@ def test_a_dry_run_names_the_trials_and_writes_nothing(
     assert main([*words, "--seeds", "1"]) == 0
     assert capsys.readouterr().out.split() == ["glr_4e-05-s1", "glr_0.001-s1", "glr_0.01-s1"]
     assert not store.exists()
+    assert main(["sweep", rates, "demo", "--store", str(store), "--dry-run", "--seeds", "1"]) == 0
+    assert not store.exists(), "nor are embedded tiles packed"
 
 
 def test_a_place_without_a_sweep_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
