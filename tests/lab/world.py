@@ -159,7 +159,8 @@ def _keep_alike(cloud: Cloud, folder: Path) -> None:
         running = {machine["InstanceId"]: machine for machine in known if machine["State"]["Name"] == "running"}
         Metadata.machines = {machine["PrivateIpAddress"]: machine for machine in running.values()}
         for name in running.keys() - machines.keys():
-            machines[name] = Machine(name[-8:], running[name]["PrivateIpAddress"], folder)
+            # The letter, because a name of digits alone would be read as an address.
+            machines[name] = Machine(f"i-{name[-8:]}", running[name]["PrivateIpAddress"], folder)
         for name in machines.keys() - running.keys():
             machines.pop(name).cut()
         listed = [
