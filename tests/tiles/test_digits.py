@@ -32,7 +32,7 @@ def test_the_digits_are_all_there_in_mnists_form(tmp_path: Path, monkeypatch: py
 
 def test_without_scikit_learn_the_remedies_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(TilesError, match=r"satgan\[digits\].*--format idx.*--tiles") as caught:
+    with pytest.raises(TilesError, match=r"pip install scikit-learn.*--format idx.*--tiles") as caught:
         digits_tile_set(tmp_path, seed=5)
     assert "scikit-learn" in caught.value.found
     assert list(tmp_path.iterdir()) == []
