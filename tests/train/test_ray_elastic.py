@@ -16,6 +16,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from satgan.errors import Stopped
+from satgan.tiles.store import open_store
+from satgan.train.checkpoint import complete_steps
 from satgan.train.ray_job import launch
 from satgan.train.start import prepare
 from tests.train.conftest import MakeConfig, journal_numbers, run, until, weights_of
@@ -61,12 +63,16 @@ def test_a_machine_goes_with_notice_and_another_comes(
     def workers() -> list[int]:
         return [entry["workers"] for entry in entries() if entry.get("event") in ("start", "resume")]
 
+    def has_saved_at_notice() -> bool:
+        notices = [entry["step"] for entry in entries() if entry.get("event") == "preemption"]
+        return bool(notices) and complete_steps(open_store(str(journal.parent)))[-1:] >= notices[-1:]
+
     def happen() -> None:
         """Each thing once the run goes on after the one before; whatever comes of it, the run stops then."""
         try:
             until(lambda: workers() == [2] and "numbers" in entries()[-1])
             _drain(cluster.gcs_address, machine.node_id)
-            until(lambda: any(entry.get("event") == "preemption" for entry in entries()))
+            until(has_saved_at_notice)
             machine.kill_raylet(check_alive=False)
             until(lambda: workers() == [2, 1] and "numbers" in entries()[-1])
             stack.enter_context(_another_machine(cluster.gcs_address))
