@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from satgan.config import Config
-from satgan.gan.balance import Rates
+from satgan.gan.balance import Rates, config_rates
 from satgan.gan.describe import step_flops
 
 FLOPS_PER_CORE = {"bfloat16": 0.22e12, "float32": 0.11e12}
@@ -76,8 +76,8 @@ class Entry(NamedTuple):
 def rates_of(config: Config, entry: Entry | None) -> Rates:
     """Learning rates of a log step, or the config's."""
     numbers = entry.numbers if entry else {}
-    rates = Rates(config.recipe.generator_learning_rate, config.recipe.discriminator_learning_rate)
-    return Rates(*(numbers.get(f"learning_rate.{name}", rate) for name, rate in rates._asdict().items()))
+    rates = config_rates(config)._asdict()
+    return Rates(*(numbers.get(f"learning_rate.{name}", rate) for name, rate in rates.items()))
 
 
 class Twin(NamedTuple):

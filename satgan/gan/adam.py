@@ -11,7 +11,7 @@ EPSILON = 1e-8
 
 
 class Adam:
-    """Adam without decay of weights, as torch.optim.Adam has it (tests/gan/test_step.py compares).
+    """Adam without decay of weights, as torch.optim.Adam has it (tests/gan/test_adam.py compares).
 
     `moments` are empty before the first step; then `exp_avg` and `exp_avg_sq`, like the weights, and `step`, a float32
     scalar on their device, so that a step can be recorded (graphs.py).

@@ -3,6 +3,7 @@
 import math
 from typing import Literal, NamedTuple
 
+from satgan.config import Config
 from satgan.scaling import learning_rate
 
 Path = Literal["A", "B"]
@@ -41,6 +42,11 @@ class Rates(NamedTuple):
 
     generator: float
     discriminator: float
+
+
+def config_rates(config: Config) -> Rates:
+    """Those that the config gives."""
+    return Rates(config.recipe.generator_learning_rate, config.recipe.discriminator_learning_rate)
 
 
 class Move(NamedTuple):

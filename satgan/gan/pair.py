@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from satgan.config import Config
-from satgan.gan.balance import FIRST_VERDICT, Balance, Moved, Rates, Verdict, rebalanced
+from satgan.gan.balance import FIRST_VERDICT, Balance, Moved, Verdict, config_rates, rebalanced
 from satgan.gan.graphs import Graphs, Recorder
 from satgan.gan.lane import EVALUATED, Lane
 from satgan.gan.networks import Discriminator, Generator, initialise, share_reference
@@ -64,7 +64,7 @@ class Pair:
         )  # fmt: skip
         self.average = self.generator.weights.clone()
         self.verdict = FIRST_VERDICT
-        self.balance = Balance(self._config_rates) if recipe.auto_balance else None
+        self.balance = Balance(config_rates(config)) if recipe.auto_balance else None
         self.graphs = Graphs(recorder) if recorder else None
         self._fooling = [partial(Lane.fool, turn=turn) for turn in range(recipe.generator_updates)]
         self.lanes = [self._lane(number) for number in my_lanes]
@@ -194,15 +194,15 @@ class Pair:
             return None
         train = self.config.train
         self.balance, moved = rebalanced(
-            self.balance, fake_loss, self.config.recipe.auto_balance, self._config_rates, train.lanes * train.lane_batch
+            self.balance,
+            fake_loss,
+            self.config.recipe.auto_balance,
+            config_rates(self.config),
+            train.lanes * train.lane_batch,
         )
         if moved:
             self.set_balance(self.balance)
         return moved
-
-    @property
-    def _config_rates(self) -> Rates:
-        return Rates(self.config.recipe.generator_learning_rate, self.config.recipe.discriminator_learning_rate)
 
     def _compute(self, work: Callable[[Lane], None]) -> None:
         """`each`, replayed where it is recorded."""

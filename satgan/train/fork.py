@@ -11,6 +11,7 @@ from safetensors.torch import save
 
 from satgan.config import Config
 from satgan.errors import CheckpointError, StoreMissing
+from satgan.gan.balance import config_rates
 from satgan.gan.history import history_slots
 from satgan.gan.networks import Discriminator, Generator
 from satgan.groups import GanConfig
@@ -73,12 +74,12 @@ def fork(
         write_config(folder, config, origin)
         state = before.state | origin._asdict() | {"config": config.model_dump(mode="json"), "versions": versions()}
         moved = state.get("balance")
-        if _rates(config) != _rates(before.config()):
+        if config_rates(config) != config_rates(before.config()):
             state["balance"] = None  # the rates given now are where recipe.auto_balance begins
         write_files(folder.store, f"{FOLDER}/{name_of(before.step)}", state, _files(before, config))
         say(f"forked {config.train.name} from {before.store.url}")
         is_kept = state.get("balance") and config.recipe.auto_balance
-        if moved and not is_kept and tuple(moved["rates"].values()) != _rates(config):
+        if moved and not is_kept and tuple(moved["rates"].values()) != config_rates(config):
             say(_left_behind(moved["rates"], config))
     finally:
         folder.close()
@@ -136,13 +137,9 @@ def _check_carries_over(before: Checkpoint, config: Config) -> None:
         )
 
 
-def _rates(config: Config) -> tuple[float, float]:
-    return config.recipe.generator_learning_rate, config.recipe.discriminator_learning_rate
-
-
 def _left_behind(moved: dict[str, float], config: Config) -> str:
     """For the user: rates do not stay where recipe.auto_balance had moved them."""
-    goes_on = zip(moved.items(), _rates(config), strict=True)
+    goes_on = zip(moved.items(), config_rates(config), strict=True)
     told = ", ".join(f"the {network}'s {rate:.3g}, {was:.3g} in the checkpoint" for (network, was), rate in goes_on)
     return f"learning rates are those of the settings again: {told}"
 

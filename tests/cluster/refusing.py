@@ -1,12 +1,13 @@
 """EC2 that has no spot machines: every request is passed on to a stand-in but those, which are refused as EC2 does."""
 
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.cluster.serving import QuietHandler, serving
+
+XML = "text/xml"
 REFUSAL = (
     b'<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>InsufficientInstanceCapacity</Code><Message>'
     b"There is no Spot capacity available that matches your request.</Message></Error></Errors>"
@@ -34,37 +35,19 @@ def refusing_spot(
     """It before the stand-in at `endpoint`, as long as `refuses` says so; by default on a port of its own."""
     refusing = Refusing()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if b"Action=RunInstances" in body and b"MarketType=spot" in body and refuses():
                 refusing.refused += 1
-                self._answer(500, REFUSAL)
+                self.answer(500, REFUSAL, XML)
                 return
             request = urllib.request.Request(endpoint + self.path, body, dict(self.headers.items()))
             try:
                 with urllib.request.urlopen(request, timeout=60) as told:
-                    self._answer(told.status, told.read())
+                    self.answer(told.status, told.read(), XML)
             except urllib.error.HTTPError as error:
-                self._answer(error.code, error.read())
+                self.answer(error.code, error.read(), XML)
 
-        def _answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "text/xml")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer((host, port), Handler)
-    refusing.url = f"http://{host}:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(Handler, host, port) as refusing.url:
         yield refusing
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
