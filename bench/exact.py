@@ -1,4 +1,4 @@
-"""What exactness costs: the sum in lane order beside a plain all-reduce, and checkpoints beside the steps.
+"""What exactness costs: the sum over lanes beside a plain all-reduce, and checkpoints beside the steps.
 
 `scripts/bench exact`, or `python -m bench.exact`. The tables go to stdout, progress to stderr.
 """
@@ -50,7 +50,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def sum_table(compared: Sequence[Compared]) -> str:
     """A line per message and number of lanes."""
-    lines = [("message", "MB", "lanes per worker", "all_reduce, ms", "in lane order, ms", "ratio"), ("---",) * 6]
+    lines = [("message", "MB", "lanes per worker", "all_reduce, ms", "over lanes, ms", "ratio"), ("---",) * 6]
     for one in compared:
         pairs = zip(one.ours_seconds, one.plain_seconds, strict=True)
         plain, ours = (f"{1000 * median(seconds):.3g}" for seconds in (one.plain_seconds, one.ours_seconds))

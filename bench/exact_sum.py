@@ -1,4 +1,4 @@
-"""The sum in lane order beside a plain all-reduce of the same messages: gloo, two processes on this machine.
+"""The sum over lanes beside a plain all-reduce of the same messages: gloo, two processes on this machine.
 
 The plain way is what a user would write: each worker adds up its own lanes, and `all_reduce` adds the workers' sums.
 Its last bits depend on who holds which lane; those of ours do not.
@@ -16,11 +16,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from satgan.config import load_config
-from satgan.gan.lane import FIGURES
+from satgan.gan.message import message_size
 from satgan.gan.networks import Discriminator, Generator
-from satgan.gan.normalization import statistics_size
-from satgan.gan.weights import parameter_count
-from satgan.train.ranks import lanes_of, sum_over_lanes
+from satgan.train.lane_tree import lanes_of
+from satgan.train.ranks import sum_over_lanes
 
 WORKERS, REPETITIONS = 2, 5
 LIMIT_SECONDS = 600.0
@@ -47,7 +46,7 @@ def cases_of(preset: str) -> list[Case]:
     gan = load_config(preset).gan
     with torch.device("meta"):
         networks = {"generator": Generator(gan), "discriminator": Discriminator(gan)}
-    sizes = {name: parameter_count(one) + statistics_size(one) + len(FIGURES) for name, one in networks.items()}
+    sizes = {name: message_size(one) for name, one in networks.items()}
     return [
         Case(f"{preset}, {name}", size, lanes)
         for name, size in sizes.items()

@@ -54,11 +54,11 @@ def waited(setting: Setting, source: str, cache: str) -> tuple[float, float]:
     from satgan.gan.step import train_step
     from satgan.train.device import LaneRunner, decide, recorder_on
     from satgan.train.feed import Feed
-    from satgan.train.ranks import sum_over_lanes
+    from satgan.train.sums import LaneSums
 
     config, device = decide(_config(setting, source, cache)), setting.device
     runner = LaneRunner(1, config.train.threads_per_lane or 1, device, workers_here=1)
-    pair = Pair(config, [0], device, lambda messages: sum_over_lanes(messages, 1), runner, recorder_on(device))
+    pair = Pair(config, [0], device, LaneSums(1, device), runner, recorder_on(device))
     feed = Feed(config, [0], device)
     epoch = feed.tile_set.manifest.tile_count // config.train.lane_batch + 1
     start = before = 0.0

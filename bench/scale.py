@@ -17,9 +17,9 @@ import torch
 from bench.machine import describe_machine
 from bench.scale_workers import LANES, WORKERS, Measured, measure
 from satgan.cluster.prices import GPUS
-from satgan.cluster.speed import Cluster, Link, efficiency, message_bytes, step_seconds
+from satgan.cluster.speed import Cluster, Link, Update, efficiency, step_seconds, updates_of
 from satgan.config import Config, load_config
-from satgan.gan.describe import describe, step_flops
+from satgan.gan.describe import step_flops
 
 ROUNDS = 5
 LEAST_RATIO, MOST_APART = 1.8, 0.2
@@ -52,7 +52,7 @@ def predicted_seconds(one: Measured) -> float:
     """A step of two workers, by the model, from the time of a lane where two processes compute one each."""
     link = Link(one.link_bytes_per_second, one.link_latency_seconds)
     cluster = Cluster(WORKERS, WORKERS, link, link)
-    return step_seconds(LANES, median(one.apart_seconds), one.messages, cluster).whole
+    return step_seconds(LANES, median(one.apart_seconds), one.updates, cluster).whole
 
 
 def _cells(one: Measured) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def account() -> str:
     """The model's efficiency of clusters that are not here, one lane per GPU, `article`'s whole recipe on path A."""
     heads = (
         "cluster", "goal", *(f"lane_batch {batch}" for batch in ACCOUNT_BATCHES), "least lane_batch",
-        f"if all overlapped, lane_batch {ACCOUNT_BATCHES[-1]}",
+        f"if nothing overlapped, lane_batch {ACCOUNT_BATCHES[-1]}",
     )  # fmt: skip
     lines = [heads, ("---",) * len(heads)]
     for name, workers, per_machine, gigabits, least in ACCOUNTS:
@@ -91,7 +91,7 @@ def account() -> str:
         shares = [_share(batch, cluster) for batch in ACCOUNT_BATCHES]
         told = [f"{share:.0%} ({'reached' if share >= least else 'missed'})" for share in shares]
         enough = next((str(batch) for batch in _batches() if _share(batch, cluster) >= least), "none")
-        lines.append((name, f"≥ {least:.0%}", *told, enough, f"{_overlapped(ACCOUNT_BATCHES[-1], cluster):.0%}"))
+        lines.append((name, f"≥ {least:.0%}", *told, enough, f"{_in_turn(ACCOUNT_BATCHES[-1], cluster):.0%}"))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
@@ -100,23 +100,21 @@ def _article(batch: int, lanes: int) -> Config:
     return load_config("article", {"train": train, "recipe": {"history_capacity": 8 * batch}})
 
 
-def _work(batch: int, lanes: int) -> tuple[float, list[tuple[float, float]]]:
-    """Seconds of a lane, and its messages."""
+def _work(batch: int, lanes: int) -> tuple[float, list[Update]]:
+    """Seconds of a lane, and its updates."""
     config = _article(batch, lanes)
-    described = describe(config)
     seconds = batch * step_flops(config) / (SHARE_OF_PEAK * GPUS[GPU].bfloat16_teraflops * 1e12)
-    return seconds, message_bytes(
-        config, described["generator"]["parameters"], described["discriminator"]["parameters"]
-    )  # fmt: skip
+    return seconds, updates_of(config)
 
 
 def _share(batch: int, cluster: Cluster) -> float:
     return efficiency(cluster.workers, *_work(batch, cluster.workers), cluster)
 
 
-def _overlapped(batch: int, cluster: Cluster) -> float:
+def _in_turn(batch: int, cluster: Cluster) -> float:
+    """The efficiency if every message waited for the end of its backward pass."""
     step = step_seconds(cluster.workers, *_work(batch, cluster.workers), cluster)
-    return step.compute / max(step.compute, step.messages)
+    return step.compute / (step.compute + step.messages)
 
 
 def _batches() -> Sequence[int]:
@@ -140,7 +138,7 @@ def main(words: Sequence[str] | None = None) -> int:
     print(f"{markdown(found)}\n")
     print(
         f"By the model, nothing measured: `article` whole recipe on {GPU}s, one lane each, at {SHARE_OF_PEAK:.0%} of "
-        f"the peak, messages not overlapped with computing:\n\n{account()}"
+        f"the peak, messages part by part behind the backward passes:\n\n{account()}"
     )
     return 0
 

@@ -3,7 +3,7 @@
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -13,13 +13,16 @@ import torch.distributed as dist
 from torch import Tensor
 
 from bench.variants import make_batches
-from satgan.cluster.speed import message_bytes
+from satgan.cluster.speed import Update, updates_of
 from satgan.config import Config
 from satgan.gan.lane import Lane
+from satgan.gan.message import Combine, Message
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.train.device import decide
-from satgan.train.ranks import lanes_of, sum_over_lanes
+from satgan.train.lane_tree import add_up, by_lane, lanes_of
+from satgan.train.ranks import sum_over_lanes
+from satgan.train.sums import LaneSums
 
 WORKERS, LANES = 2, 2
 ROUND_SECONDS = 1.5
@@ -34,7 +37,7 @@ class Measured(NamedTuple):
     alone_seconds       one worker computes both lanes, the other waits
     apart_seconds       each computes a lane, as a run of its own: what the machine gives two processes at most
     together_seconds    each computes a lane of one run
-    messages            see `satgan.cluster.speed.message_bytes`; this config's own path
+    updates             see `satgan.cluster.speed.updates_of`; this config's own path
     link_…              of messages that are not the step's
     …_cpu_seconds       of all workers, of a step
     """
@@ -44,7 +47,7 @@ class Measured(NamedTuple):
     alone_seconds: list[float]
     apart_seconds: list[float]
     together_seconds: list[float]
-    messages: list[tuple[float, float]]
+    updates: list[Update]
     link_bytes_per_second: float
     link_latency_seconds: float
     alone_cpu_seconds: float
@@ -92,7 +95,7 @@ def _told(receiving: Any) -> dict[str, Any] | None:
 class _Steps:
     """A pair on this worker; `combine` as its config's lanes are held."""
 
-    def __init__(self, config: Config, mine: range, combine: Callable[[list[Tensor]], Tensor]) -> None:
+    def __init__(self, config: Config, mine: range, combine: Combine) -> None:
         self.pair = Pair(config, mine, torch.device("cpu"), combine, _one_by_one)
         self._batch = make_batches(config, torch.device("cpu"), 1)[0]
 
@@ -107,11 +110,14 @@ def _one_by_one(work: Callable[[Lane], None], lanes: Any) -> None:
         work(lane)
 
 
-def _in_order(messages: list[Tensor]) -> Tensor:
-    total = messages[0]
-    for message in messages[1:]:
-        total = total + message
-    return total
+class _Alone:
+    """All lanes are here: nothing is told, whatever group this process is in."""
+
+    def now(self, tensors: list[Tensor]) -> Tensor:
+        return add_up(range(len(tensors)), by_lane(range(len(tensors)), tensors))
+
+    def of(self, messages: Sequence[Message]) -> Callable[[], Tensor]:
+        return lambda: self.now([message.vector for message in messages])
 
 
 def _work(rank: int, meeting: str, tree: dict[str, Any], rounds: int, left: Any, sending: Any) -> None:
@@ -119,10 +125,10 @@ def _work(rank: int, meeting: str, tree: dict[str, Any], rounds: int, left: Any,
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=WORKERS)
     config = Config.model_validate(tree)
     mine = lanes_of(rank, WORKERS, LANES)
-    together = _Steps(config, mine, lambda messages: sum_over_lanes(messages, LANES))
-    alone = _Steps(config, range(LANES), _in_order)
+    together = _Steps(config, mine, LaneSums(LANES, torch.device("cpu")))
+    alone = _Steps(config, range(LANES), _Alone())
     single = config.model_copy(update={"train": config.train.model_copy(update={"lanes": 1})})
-    lane = _Steps(single, range(1), _in_order)
+    lane = _Steps(single, range(1), _Alone())
     count = _steps_of_a_round(together)
     ways = {"alone": alone, "apart": lane, "together": together}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
@@ -134,11 +140,10 @@ def _work(rank: int, meeting: str, tree: dict[str, Any], rounds: int, left: Any,
     latency, whole = (_probe(numbers) for numbers in PROBES)
     if rank == 0:
         told = WORKERS * 4 * PROBES[1] / WORKERS  # (lanes + 1) · (W - 1)/W of a message, one lane each
-        sizes = [lane.pair.lanes[0].to_generator.vector.numel(), lane.pair.lanes[0].to_discriminator.vector.numel()]
         sending.send(
             {
                 **{f"{name}_seconds": [wall for wall, _ in taken] for name, taken in times.items()},
-                "messages": _messages(config, *sizes),
+                "updates": _updates(config),
                 "link_bytes_per_second": told / max(whole - latency, 1e-9),
                 "link_latency_seconds": latency / 2,
                 "alone_cpu_seconds": median(cpu for _, cpu in times["alone"]),
@@ -149,12 +154,11 @@ def _work(rank: int, meeting: str, tree: dict[str, Any], rounds: int, left: Any,
     dist.destroy_process_group()
 
 
-def _messages(config: Config, generator: int, discriminator: int) -> list[tuple[float, float]]:
-    """What is told in the steps that are measured: without history's turns, on the path that the verdicts choose; where
-    that can be B alone, one update of the discriminator."""
-    to_discriminator, to_generator = message_bytes(config, generator, discriminator)
-    updates = 1.0 if config.recipe.path_threshold >= 1 else 2.0
-    return [(to_discriminator[0], updates), to_generator]
+def _updates(config: Config) -> list[Update]:
+    """Those of the steps that are measured: without history's turns, on the path that the verdicts choose; where that
+    can be B alone, one update of the discriminator."""
+    discriminator, generator = updates_of(config)
+    return [discriminator._replace(often=1.0 if config.recipe.path_threshold >= 1 else 2.0), generator]
 
 
 def _steps_of_a_round(steps: _Steps) -> int:

@@ -18,7 +18,7 @@ from satgan.gan.noise import Draws, draw
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.train.device import LaneRunner, decide, fast_precision, recorder_on, usable_cores
-from satgan.train.ranks import sum_over_lanes
+from satgan.train.sums import LaneSums
 
 BATCHES = 4
 """Different batches that a variant takes in turn."""
@@ -72,7 +72,7 @@ class OurStep:
         lanes = config.train.lanes
         self._runner = LaneRunner(lanes, config.train.threads_per_lane or usable_cores(), device, workers_here=1)
         self.pair = Pair(
-            config, range(lanes), device, partial(sum_over_lanes, lanes=lanes), self._runner,
+            config, range(lanes), device, LaneSums(lanes, device), self._runner,
             recorder_on(device) if recorded else None,
         )  # fmt: skip
         self._batches = batches

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from satgan.cluster.prices import GPUS, Instance, dollars
-from satgan.cluster.speed import Cluster, Link, StepSeconds, message_bytes, step_seconds
+from satgan.cluster.speed import Cluster, Link, StepSeconds, step_seconds, updates_of
 from satgan.config import Config
 from satgan.errors import ConfigError
 from satgan.groups import TrainConfig
@@ -34,7 +34,7 @@ class Forecast(NamedTuple):
     tiles_per_second            of the whole run
     times_one_worker            this speed over that of one worker with all lanes
     seconds                     of training, without start-up
-    step_seconds                {compute, messages, reading, network}: what a step takes of each
+    step_seconds                {compute, messages, waiting, reading, network}: what a step takes of each
     bound                       the part that decides the speed, and what would help
     s3_bytes_per_machine        tiles read in the whole run
     network_gigabits_needed     per second, for a machine that never waits for it; and what is there
@@ -95,12 +95,10 @@ def forecast(
     described, need = describe(config), needs(config)
     speed = worker_tiles_per_second or _speed(instance, described["step_flops_per_tile"])
     tile_bytes = config.gan.size**2 * config.gan.channels
-    parameters = {name: described[name]["parameters"] for name in ("generator", "discriminator")}
-
-    messages = message_bytes(config, parameters["generator"], parameters["discriminator"])
+    updates = updates_of(config)
     cluster = Cluster(workers, per_machine, *_links(instance))
     parts = [
-        _step_parts(step_seconds(train.lanes, train.lane_batch / speed, messages, one), one, train, tile_bytes)
+        _step_parts(step_seconds(train.lanes, train.lane_batch / speed, updates, one), one, train, tile_bytes)
         for one in (cluster, cluster._replace(workers=1))
     ]
     step, seconds_per_step, alone = parts[0], _waited(parts[0]), _waited(parts[1])
@@ -164,13 +162,14 @@ def _step_parts(step: StepSeconds, cluster: Cluster, train: TrainConfig, tile_by
     lanes = min(cluster.workers, cluster.per_machine) * math.ceil(train.lanes / cluster.workers)
     reading = lanes * train.lane_batch * tile_bytes / cluster.network.bytes_per_second
     return {
-        "compute": step.compute, "messages": step.messages, "reading": reading, "network": step.network + reading,
+        "compute": step.compute, "messages": step.messages, "waiting": step.waiting, "reading": reading,
+        "network": step.network + reading,
     }  # fmt: skip
 
 
 def _waited(step: Mapping[str, float]) -> float:
-    """Tiles are read while others are computed; messages are waited for."""
-    return max(step["compute"] + step["messages"], step["network"])
+    """Tiles are read while others are computed."""
+    return max(step["compute"] + step["waiting"], step["network"])
 
 
 def _bytes_read(
@@ -191,12 +190,12 @@ def _bytes_read(
 
 
 def _bound(step: dict[str, float], config: Config, lanes: int) -> str:
-    if step["network"] > step["compute"] + step["messages"]:
+    if step["network"] > step["compute"] + step["waiting"]:
         return "reading tiles from S3: take machines with a faster network, or fewer GPUs on each"
-    if step["messages"] > step["compute"]:
+    if step["waiting"] > step["compute"]:
         return (
-            f"messages between workers ({step['messages']:.2g} s of a step against {step['compute']:.2g} s of "
-            "computing): take a larger --train.lane-batch, fewer workers, or one machine with several GPUs"
+            f"messages between workers ({step['waiting']:.2g} s of a step waited for them, {step['compute']:.2g} s "
+            "computed): take a larger --train.lane-batch, fewer workers, or one machine with several GPUs"
         )
     if config.train.lanes % lanes or lanes > 1:
         return f"computing; the busiest worker has {lanes} of {config.train.lanes} lanes: more workers share them out"

@@ -16,44 +16,14 @@ from satgan.gan.augment import augment
 from satgan.gan.graphs import Held
 from satgan.gan.history import History, history_slots
 from satgan.gan.losses import called_fake_loss, called_real_loss
+from satgan.gan.message import FIGURES, Message
 from satgan.gan.networks import Discriminator, Generator
 from satgan.gan.noise import Draws, Shown
-from satgan.gan.normalization import batch_statistics, statistics_size
+from satgan.gan.normalization import batch_statistics
 from satgan.gan.observe import TILE_FIGURES, tile_figures
-from satgan.gan.weights import bind_gradient, parameter_count
-
-FIGURES = (
-    "real_loss", "fake_loss", "history_loss", "generator_loss", "reals_called_fake", "fakes_called_real",
-)  # fmt: skip
-"""What a message carries beside gradient and statistics: losses as means, misjudged tiles as counts of the batch."""
 
 EVALUATED = (*FIGURES, *TILE_FIGURES)
 """What `Lane.evaluate` tells."""
-
-
-class Message:
-    """One flat float32 vector `[P + S + F]`: a gradient, batch statistics and figures of one lane, in that order."""
-
-    def __init__(self, network: nn.Module) -> None:
-        parameters, statistics = parameter_count(network), statistics_size(network)
-        device = next(network.parameters()).device
-        self.vector = torch.zeros(parameters + statistics + len(FIGURES), device=device)
-        self.gradient, self.statistics, self.figures = split_message(self.vector, network)
-        bind_gradient(network, self.gradient)
-
-    def set_figure(self, name: str, value: Tensor) -> None:
-        """Notes a scalar under its name in FIGURES."""
-        self.figures[FIGURES.index(name)] = value.detach()
-
-
-def split_message(vector: Tensor, network: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
-    """Views of a message vector: gradient `[P]`, statistics `[S]`, figures `[F]`."""
-    parameters, statistics = parameter_count(network), statistics_size(network)
-    return (
-        vector[:parameters],
-        vector[parameters : parameters + statistics],
-        vector[parameters + statistics :],
-    )
 
 
 class Lane:
@@ -93,26 +63,26 @@ class Lane:
     def learn_real(self) -> None:
         """Discriminator on real tiles alone (S38); its batch statistics are those of real tiles."""
         message = self.to_discriminator
-        message.vector.zero_()
+        message.begin()
         backward(self._call_real(message))
 
     def learn_fake(self) -> None:
         """Discriminator on this step's fakes alone (S38)."""
         message = self.to_discriminator
-        message.vector.zero_()
+        message.begin()
         backward(self._call_fake(message))
 
     def learn_both(self) -> None:
         """Discriminator on the sum of both losses, in two batches (S38, S39)."""
         message = self.to_discriminator
-        message.vector.zero_()
+        message.begin(backward_passes=2)
         backward(self._call_real(message))
         backward(self._call_fake(message))
 
     def learn_history(self) -> None:
         """Discriminator on past fakes (S33)."""
         message = self.to_discriminator
-        message.vector.zero_()
+        message.begin()
         with self._computing():
             past = self.history.pick(self.draws.history_pick)
             loss = called_fake_loss(self._judge(past, Shown.HISTORY))
@@ -122,7 +92,7 @@ class Lane:
     def fool(self, turn: int) -> None:
         """Generator against the frozen discriminator; turn 0 uses the fakes that are there already."""
         message = self.to_generator
-        message.vector.zero_()
+        message.begin()
         with frozen(self.discriminator):
             with self._computing():
                 fakes = self.fakes if turn == 0 else self.generator(self.draws.noise[turn])

@@ -1,6 +1,6 @@
 """The pair of networks with their four Adams (S32), their running statistics and the averaged generator.
 
-Whoever holds which lanes, the pair's numbers are the same: lanes' messages are summed in lane order by `combine`,
+Whoever holds which lanes, the pair's numbers are the same: lanes' messages are summed in one order by `combine`,
 which the caller passes in (gan/ knows no ranks), and every worker applies the same sums.
 """
 
@@ -14,6 +14,7 @@ from satgan.config import Config
 from satgan.gan.balance import FIRST_VERDICT, Balance, Moved, Verdict, config_rates, rebalanced
 from satgan.gan.graphs import Graphs, Recorder
 from satgan.gan.lane import EVALUATED, Lane
+from satgan.gan.message import Combine
 from satgan.gan.networks import Discriminator, Generator, initialise, share_reference
 from satgan.gan.noise import noise
 from satgan.gan.normalization import (
@@ -25,9 +26,6 @@ from satgan.gan.observe import TILE_FIGURES, Observation
 from satgan.gan.player import Player
 from satgan.gan.weights import bind_weights
 from satgan.randomness import Purpose
-
-Combine = Callable[[list[Tensor]], Tensor]
-"""Messages `[M]` of this worker's lanes, in lane order, to their sum over all lanes of all workers, in lane order."""
 
 EachLane = Callable[[Callable[[Lane], None], Sequence[Lane]], None]
 """Runs a function once per lane of this worker, one after the other or at the same time."""
@@ -68,6 +66,8 @@ class Pair:
         self.graphs = Graphs(recorder) if recorder else None
         self._fooling = [partial(Lane.fool, turn=turn) for turn in range(recipe.generator_updates)]
         self.lanes = [self._lane(number) for number in my_lanes]
+        self._sum_generator = combine.of([lane.to_generator for lane in self.lanes])
+        self._sum_discriminator = combine.of([lane.to_discriminator for lane in self.lanes])
 
     def set_reference(self, tiles: Tensor) -> None:
         """Gives the discriminator's virtual batch norm its reference batch of real tiles `[R, C, S, S]` (S23)."""
@@ -94,15 +94,13 @@ class Pair:
     def update_discriminator(self, adam: str, work: Callable[[Lane], None]) -> Tensor:
         """Lanes compute, their messages are summed, one Adam moves the discriminator; figures `[F]`."""
         self._compute(work)
-        messages = [lane.to_discriminator.vector for lane in self.lanes]
-        return self._update(self.discriminator, adam, messages, moves_running=adam != "fake")
+        return self._update(self.discriminator, adam, self._sum_discriminator(), moves_running=adam != "fake")
 
     def update_generator(self, turn: int) -> Tensor:
         """The same for the generator; its running statistics follow the last turn's; figures `[F]`."""
         self._compute(self._fooling[turn])
-        messages = [lane.to_generator.vector for lane in self.lanes]
         is_last = turn == self.config.recipe.generator_updates - 1
-        return self._update(self.generator, "generator", messages, moves_running=is_last)
+        return self._update(self.generator, "generator", self._sum_generator(), moves_running=is_last)
 
     @torch.no_grad()
     def move_average(self) -> None:
@@ -140,7 +138,7 @@ class Pair:
             figures[self.lanes.index(lane)] = lane.evaluate()
 
         self.each(work)
-        mean = dict(zip(EVALUATED, (self._combine(figures) / self.config.train.lanes).tolist(), strict=True))
+        mean = dict(zip(EVALUATED, (self._combine.now(figures) / self.config.train.lanes).tolist(), strict=True))
         after = {f"{name}_after": mean[name] for name in ("real_loss", "fake_loss", "generator_loss")}
         totals = {
             "discriminator": (self.discriminator, after["real_loss_after"] + after["fake_loss_after"]),
@@ -211,8 +209,8 @@ class Pair:
         else:
             self.each(work)
 
-    def _update(self, player: Player, adam: str, messages: list[Tensor], moves_running: bool) -> Tensor:
-        """Sums the lanes' messages and moves a network by them; figures `[F]`, until the next update."""
+    def _update(self, player: Player, adam: str, total: Tensor, moves_running: bool) -> Tensor:
+        """Moves a network by the sum of the lanes' messages; figures `[F]`, until the next update."""
 
         def work(total: Tensor) -> Tensor:
             figures = player.update(adam, total, self.config.train.lanes)
@@ -220,7 +218,6 @@ class Pair:
                 player.move_running(total)
             return figures
 
-        total = self._combine(messages)
         if self.graphs and player.observation is None:  # what is looked at now and then is not worth recording
             return self.graphs.update((adam, moves_running), player, total, work)
         return work(total)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from satgan.gan.adam import Adam
-from satgan.gan.lane import split_message
+from satgan.gan.message import split_message
 from satgan.gan.networks import Discriminator, Generator
 from satgan.gan.normalization import MOMENTUM, running_statistics
 from satgan.gan.observe import Observation
@@ -42,10 +42,10 @@ class Player:
 
         Args:
             adam: which Adam.
-            total: sum of all lanes' messages `[P + S + F]`; changed in place.
+            total: sum of all lanes' messages `[F + S + P]`; changed in place.
             lanes: how many were summed.
         """
-        gradient, statistics, figures = split_message(total.div_(lanes), self.network)
+        figures, statistics, gradient = split_message(total.div_(lanes), self.network)
         if self.observation is not None and adam != "fake":
             self.observation.note(gradient, statistics)
         self.adams[adam].step(gradient.addcmul_(self.weights, self._penalty))

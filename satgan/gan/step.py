@@ -3,7 +3,8 @@
 import torch
 
 from satgan.gan.balance import choose_path
-from satgan.gan.lane import FIGURES, Lane
+from satgan.gan.lane import Lane
+from satgan.gan.message import FIGURES
 from satgan.gan.pair import Pair
 
 

@@ -1,6 +1,8 @@
 """A network's parameters in one vector: one message per update, one Adam kernel, one average.
 
-Convolution weights lie in the vector in `channels_last` order, the order in which the networks compute (S11).
+Biases and norms lie in front, then the weights from the first layer to the last: a backward pass finishes the vector
+from its end to its beginning (message.py). Convolution weights lie in `channels_last` order, in which the networks
+compute (S11).
 """
 
 from collections.abc import Iterator
@@ -14,14 +16,19 @@ def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def in_order(network: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """(name, parameter) as they lie in the vector."""
+    return sorted(network.named_parameters(), key=lambda named: named[1].dim() >= 2)
+
+
 def named_views(network: nn.Module, vector: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """(name, view of `vector` in the parameter's shape) for each parameter of the network, in order.
+    """(name, view of `vector` in the parameter's shape) for each parameter of the network.
 
     Args:
         vector: `[P]`, P = `parameter_count(network)`; weights, gradients or an Adam's moments.
     """
     position = 0
-    for name, parameter in network.named_parameters():
+    for name, parameter in in_order(network):
         part = vector[position : position + parameter.numel()]
         position += parameter.numel()
         if parameter.dim() == 4:
@@ -35,20 +42,20 @@ def named_views(network: nn.Module, vector: Tensor) -> Iterator[tuple[str, Tenso
 def gather_weights(network: nn.Module) -> Tensor:
     """The parameters, copied into a new vector `[P]`."""
     vector = torch.empty(parameter_count(network), device=next(network.parameters()).device)
-    for parameter, (_, view) in zip(network.parameters(), named_views(network, vector), strict=True):
+    for (_, parameter), (_, view) in zip(in_order(network), named_views(network, vector), strict=True):
         view.copy_(parameter)
     return vector
 
 
 def bind_weights(network: nn.Module, weights: Tensor) -> None:
     """Makes the parameters views of `weights`: whoever changes the vector changes the network."""
-    for parameter, (_, view) in zip(network.parameters(), named_views(network, weights), strict=True):
+    for (_, parameter), (_, view) in zip(in_order(network), named_views(network, weights), strict=True):
         parameter.data = view
 
 
 def bind_gradient(network: nn.Module, gradient: Tensor) -> None:
     """Makes the parameters' gradients views of `gradient`: backward passes add into the vector."""
-    for parameter, (_, view) in zip(network.parameters(), named_views(network, gradient), strict=True):
+    for (_, parameter), (_, view) in zip(in_order(network), named_views(network, gradient), strict=True):
         parameter.grad = view
 
 
@@ -63,7 +70,7 @@ def weight_mask(network: nn.Module) -> Tensor:
 def weight_slices(network: nn.Module) -> Iterator[tuple[str, slice]]:
     """(layer, its weights' place in the vector of all parameters) for each layer; biases and norms apart."""
     position = 0
-    for name, parameter in network.named_parameters():
+    for name, parameter in in_order(network):
         if parameter.dim() >= 2:
             yield name.removesuffix(".weight"), slice(position, position + parameter.numel())
         position += parameter.numel()

@@ -19,6 +19,7 @@ from satgan.train.feed import Feed
 from satgan.train.film import Film
 from satgan.train.journal import JUDGED, MOVED, Journal
 from satgan.train.keeper import Keeper
+from satgan.train.lane_tree import lanes_of
 from satgan.train.origin import Origin, origin_of
 from satgan.train.outcome import Outcome, finished_outcome, is_finished
 from satgan.train.progress import Progress
@@ -26,6 +27,7 @@ from satgan.train.recovery import Corrupt, go_back, recover
 from satgan.train.run_folder import RunFolder, write_config
 from satgan.train.scorer import Scorer
 from satgan.train.stop import stopped
+from satgan.train.sums import LaneSums
 from satgan.train.troubles import Troubles
 from satgan.train.watch import Entry, Watch
 
@@ -71,14 +73,11 @@ class _Run:
         self.config, self.watch, self.train = config, watch, config.train
         self.folder = RunFolder(self.train.store, self.train.name)
         self.device = training_device(self.train.deterministic)
-        mine = ranks.lanes_of(ranks.rank(), ranks.world_size(), self.train.lanes)
+        mine = lanes_of(ranks.rank(), ranks.world_size(), self.train.lanes)
         self.feed = Feed(config, mine, self.device)
-        here = ranks.workers_on_this_machine()
-        self.runner = LaneRunner(len(mine), threads, self.device, here)
-        self.pair = Pair(
-            config, mine, self.device, lambda messages: ranks.sum_over_lanes(messages, self.train.lanes), self.runner,
-            recorder_on(self.device),
-        )  # fmt: skip
+        self.runner = LaneRunner(len(mine), threads, self.device, ranks.workers_on_this_machine())
+        self.sums = LaneSums(self.train.lanes, self.device)
+        self.pair = Pair(config, mine, self.device, self.sums, self.runner, recorder_on(self.device))
         self.first = ranks.rank() == 0
         self.corrupt = self._recover(is_rollback=rollback is not None)
         check_agreement(self.feed.tile_set, self.folder)
@@ -122,6 +121,7 @@ class _Run:
         with ExitStack() as stack:
             stack.callback(self.folder.close)
             stack.callback(self.runner.close)
+            stack.callback(self.sums.close)
             if self.start_step >= train.steps and ranks.first_says(
                 self.first and is_finished(self.folder, train.steps)
             ):

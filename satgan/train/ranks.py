@@ -7,7 +7,7 @@ write that down. So every function here raises WorkersLost then.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from satgan.errors import WorkersLost
+from satgan.train.lane_tree import add_up, by_lane, lanes_of, sums_of
 
 GONE = ("Connection closed", "Connection reset", "Broken pipe", "remote process exited", "communicator was aborted")
 """What gloo and NCCL say when the other end is not there any more. A time limit or a message of another size is told in
@@ -36,44 +37,51 @@ def world_size() -> int:
         return dist.get_world_size() if _grouped() else 1
 
 
-def lanes_of(worker: int, workers: int, lanes: int) -> range:
-    """Lanes that a worker computes: worker, worker + workers, …; any number of workers from 1 to `lanes`."""
-    return range(worker, lanes, workers)
+def sum_over_lanes(messages: list[Tensor], lanes: int, into: Tensor | None = None) -> Tensor:
+    """The sum of all lanes' messages, added up the lanes' tree: the same bits whoever holds which lane.
 
-
-def sum_over_lanes(messages: list[Tensor], lanes: int) -> Tensor:
-    """The sum of all lanes' messages, added in lane order, whoever holds which lane: the same bits for any workers.
-
-    all_to_all gives each worker its slice of every lane's message, it adds them in order, all_gather returns the sum.
-    With one lane per worker that moves as many bytes as a ring all-reduce; with one worker nothing moves.
+    Each worker adds up what it holds of the tree (lane_tree.py). all_to_all gives each its slice of every such sum, it
+    adds them up, all_gather returns the whole. Where each tells one sum, as with one lane per worker, that moves as
+    many bytes as a ring all-reduce; with one worker nothing moves.
 
     Args:
         messages: `[M]` of this worker's lanes, ascending; one per lane of `lanes_of(rank(), world_size(), lanes)`.
         lanes: of the run.
+        into: `[M]`, where the sum shall stand; none: in new memory.
 
     Returns:
         `[M]`; with one lane in all, the message itself.
     """
     workers = world_size()
+    mine = lanes_of(rank(), workers, lanes)
+    known = by_lane(mine, messages)
     if workers == 1:
-        return _sum_in_order(messages)
-    size, slice_size = messages[0].numel(), -(-messages[0].numel() // workers)
-    outgoing = messages[0].new_zeros((workers, len(messages), slice_size))
-    for place, message in enumerate(messages):
-        for worker, part in enumerate(torch.split(message, slice_size)):
-            outgoing[worker, place, : len(part)] = part
-    held = [len(lanes_of(worker, workers, lanes)) for worker in range(workers)]
-    incoming = outgoing.new_empty(lanes * slice_size)
+        return add_up(range(lanes), known)
+    told = [sums_of(lanes_of(worker, workers, lanes), lanes) for worker in range(workers)]
+    size, slice_size = len(messages[0]), -(-len(messages[0]) // workers)
+    outgoing = _in_slices([add_up(node, known) for node in told[rank()]], workers, slice_size)
+    counts = [len(nodes) * slice_size for nodes in told]
+    incoming = outgoing.new_empty(sum(counts))
     with _talking():
-        dist.all_to_all_single(
-            incoming, outgoing.view(-1), [count * slice_size for count in held], [len(messages) * slice_size] * workers
-        )
-    by_worker = [part.view(-1, slice_size) for part in torch.split(incoming, [count * slice_size for count in held])]
-    summed = _sum_in_order([by_worker[lane % workers][lane // workers] for lane in range(lanes)])
-    total = outgoing.new_empty(slice_size * workers)
+        dist.all_to_all_single(incoming, outgoing, counts, [counts[rank()]] * workers)
+    nodes = [node for worker in told for node in worker]
+    added = add_up(range(lanes), dict(zip(nodes, incoming.view(-1, slice_size), strict=True)))
+    fits = into is not None and slice_size * workers == size
+    total = into if into is not None and fits else outgoing.new_empty(slice_size * workers)
     with _talking():
-        dist.all_gather_into_tensor(total, summed)
-    return total[:size]
+        dist.all_gather_into_tensor(total, added)
+    return total[:size] if into is None or fits else into.copy_(total[:size])
+
+
+def _in_slices(sums: list[Tensor], workers: int, slice_size: int) -> Tensor:
+    """Each worker's slice of every sum, worker by worker, zeros behind the end."""
+    if len(sums) == 1 and len(sums[0]) == slice_size * workers:
+        return sums[0]
+    slices = sums[0].new_zeros((workers, len(sums), slice_size))
+    for place, tensor in enumerate(sums):
+        for worker, part in enumerate(torch.split(tensor, slice_size)):
+            slices[worker, place, : len(part)] = part
+    return slices.view(-1)
 
 
 def gather_lanes(tensors: list[Tensor], lanes: int) -> list[Tensor] | None:
@@ -86,17 +94,19 @@ def gather_lanes(tensors: list[Tensor], lanes: int) -> list[Tensor] | None:
     workers = world_size()
     if workers == 1:
         return tensors
-    most = len(lanes_of(0, workers, lanes))
+    held = [len(lanes_of(worker, workers, lanes)) for worker in range(workers)]
     dtype, shape = tensors[0].dtype, tensors[0].shape
-    gathered: list[Tensor] = []
-    for turn in range(most):
+    gathered: list[list[Tensor]] = [[] for _ in held]
+    for turn in range(max(held)):
         # As bytes: not every backend gathers every dtype.
         mine = tensors[min(turn, len(tensors) - 1)].contiguous().view(torch.uint8)
-        received = [torch.empty_like(mine) for _ in range(workers)] if rank() == 0 else None
+        received = [torch.empty_like(mine) for _ in held] if rank() == 0 else []
         with _talking():
-            dist.gather(mine, received)
-        gathered += [part.view(dtype).view(shape) for part in received or []]
-    return gathered[:lanes] if rank() == 0 else None
+            dist.gather(mine, received or None)
+        for worker, part in enumerate(received):
+            if turn < held[worker]:
+                gathered[worker].append(part.view(dtype).view(shape))
+    return [tensor for worker in gathered for tensor in worker] if rank() == 0 else None
 
 
 def from_first(text: str) -> str:
@@ -129,15 +139,6 @@ def barrier() -> None:
     if _grouped():
         with _talking():
             dist.barrier()
-
-
-def _sum_in_order(parts: Sequence[Tensor]) -> Tensor:
-    if len(parts) == 1:
-        return parts[0]
-    total = parts[0] + parts[1]
-    for part in parts[2:]:
-        total += part
-    return total
 
 
 def _grouped() -> bool:

@@ -23,8 +23,8 @@ from typing import NamedTuple
 from ray.util.metrics import Gauge
 
 from satgan.groups import TrainConfig
-from satgan.train import ranks
 from satgan.train.device import gpu_memory_bytes
+from satgan.train.lane_tree import lanes_of
 
 OWN = ("tiles_per_second", "waited_share", "gpu_memory_bytes")
 """Gauges that every worker sets; the others are the whole run's, and worker 0's alone."""
@@ -54,7 +54,7 @@ class Gauges:
 
     def __init__(self, train: TrainConfig, worker: int, workers: int) -> None:
         self._worker, self._steps = worker, train.steps
-        self._part = len(ranks.lanes_of(worker, workers, train.lanes)) / train.lanes
+        self._part = len(lanes_of(worker, workers, train.lanes)) / train.lanes
         self._gauges = {name: Gauge(f"satgan_{name}", tag_keys=("run", "worker", *GAUGES[name])) for name in GAUGES}
         for gauge in self._gauges.values():
             gauge.set_default_tags({"run": train.name, "worker": str(worker)})

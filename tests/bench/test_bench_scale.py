@@ -7,10 +7,11 @@ import pytest
 from bench import scale_workers
 from bench.scale import account, markdown, predicted_seconds
 from bench.scale_workers import Measured, measure
+from satgan.cluster.speed import Part, Update
 from satgan.config import load_config
 
 NARROW = {"size": 16, "filters": (8, 8), "noise_size": 8}
-ONE = Measured("demo", 16, [0.4] * 3, [0.2] * 3, [0.21] * 3, [(1e6, 2.0)], 1e9, 0.001, 0.4, 0.4)
+ONE = Measured("demo", 16, [0.4] * 3, [0.2] * 3, [0.21] * 3, [Update((Part(1e6, 0.0),), 2.0)], 1e9, 0.001, 0.4, 0.4)
 
 
 def test_three_ways_are_measured_in_turn() -> None:
@@ -21,8 +22,8 @@ def test_three_ways_are_measured_in_turn() -> None:
         assert len(times) == 1
         assert times[0] > 0
     assert found.link_bytes_per_second > 0
-    assert [often for _, often in found.messages] == [2.0, 2.0]
-    assert found.messages[0][0] > 4 * 1000
+    assert [update.often for update in found.updates] == [2.0, 2.0]
+    assert found.updates[0].parts[0].bytes > 4 * 1000
 
 
 def test_workers_that_fail_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 from satgan.__main__ import main
 from satgan.cluster.preflight import INSIDE_LATENCY_SECONDS, NETWORK_LATENCY_SECONDS, Forecast, forecast
 from satgan.cluster.prices import INSTANCES, Instance, dollars, instances
+from satgan.cluster.speed import updates_of
 from satgan.config import load_config
 from satgan.errors import ConfigError
 from satgan.tiles.shards import pack
@@ -32,9 +33,12 @@ def test_a_step_waits_for_the_worker_with_most_lanes() -> None:
 def test_messages_are_those_of_an_all_reduce_between_machines() -> None:
     """A worker with one of W lanes tells (W - 1) / W of each update's message twice."""
     eight = of(8)
-    generator, discriminator = 3_576_704, 2_765_568
-    numbers = 2.3 * discriminator + 2 * generator
-    updates = 2.3 + 2
+    (often, discriminator), (twice, generator) = (
+        (update.often, update.parts) for update in updates_of(load_config("dcgan"))
+    )
+    assert (often, twice) == (2.3, 2)
+    numbers = (2.3 * sum(part.bytes for part in discriminator) + 2 * sum(part.bytes for part in generator)) / 4
+    updates = 2.3 * len(discriminator) + 2 * len(generator)
     waits = 2 * 3 * NETWORK_LATENCY_SECONDS * updates  # two collectives each, over 2³ workers
     assert eight.step_seconds["messages"] == pytest.approx(2 * 7 / 8 * 4 * numbers / (5e9 / 8) + waits)
     one_machine = of(4, lanes=4, machine=FOUR).step_seconds

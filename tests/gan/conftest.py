@@ -13,6 +13,7 @@ from satgan.gan.noise import draw, noise
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.randomness import Purpose
+from satgan.train.sums import LaneSums
 
 MakeConfig = Callable[..., Config]
 
@@ -42,14 +43,6 @@ def make_config() -> MakeConfig:
     return make
 
 
-def sum_in_order(messages: list[Tensor]) -> Tensor:
-    """What `combine` means, for one worker that holds all lanes."""
-    total = messages[0].clone()
-    for message in messages[1:]:
-        total = total + message
-    return total
-
-
 def one_by_one(work: Callable[[Lane], None], lanes: Sequence[Lane]) -> None:
     """Lanes one after the other."""
     for lane in lanes:
@@ -58,7 +51,8 @@ def one_by_one(work: Callable[[Lane], None], lanes: Sequence[Lane]) -> None:
 
 def make_pair(config: Config) -> Pair:
     """All lanes on one worker."""
-    return Pair(config, range(config.train.lanes), torch.device("cpu"), sum_in_order, one_by_one)
+    lanes, device = config.train.lanes, torch.device("cpu")
+    return Pair(config, range(lanes), device, LaneSums(lanes, device), one_by_one)
 
 
 def reals(config: Config, step: int, lane: int) -> Tensor:

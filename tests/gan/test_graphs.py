@@ -12,7 +12,8 @@ from satgan.gan.noise import DRAWN_TENSORS, draw
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.train.device import recorder_on, training_device
-from tests.gan.conftest import MakeConfig, one_by_one, reals, sum_in_order
+from satgan.train.sums import LaneSums
+from tests.gan.conftest import MakeConfig, one_by_one, reals
 from tests.gan.recording import CpuRecorder
 
 CPU = torch.device("cpu")
@@ -36,7 +37,7 @@ def trained(
     config: Config, recorder: Recorder | None, device: torch.device = CPU
 ) -> tuple[Pair, list[dict[str, float]]]:
     """Steps on both paths, with turns of the history, log steps among them."""
-    pair = Pair(config, range(config.train.lanes), device, sum_in_order, one_by_one, recorder)
+    pair = Pair(config, range(config.train.lanes), device, LaneSums(config.train.lanes, device), one_by_one, recorder)
     told = []
     for step in range(STEPS):
         pair.verdict = Verdict(float(step % 3 == 0), 0.0)

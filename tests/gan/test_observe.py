@@ -9,6 +9,7 @@ from satgan.gan.networks import Generator
 from satgan.gan.normalization import running_statistics
 from satgan.gan.observe import TILE_FIGURES, Observation, tile_figures
 from satgan.gan.pair import Pair
+from satgan.gan.weights import weight_slices
 from tests.gan.conftest import MakeConfig, make_pair, take_step
 
 
@@ -50,9 +51,9 @@ def test_gradients_are_those_of_the_loss_and_updates_those_of_the_weights(make_c
     assert found["update_norm.generator"] == pytest.approx(change)
     assert found["weight_norm.generator"] == pytest.approx(torch.linalg.vector_norm(before).item())
     # Adam's first moment has the first gradient with the regularizer's in it: of a layer's weights that is the rest.
-    size = projection_of(pair).numel()
+    place = dict(weight_slices(pair.generator.network))["projection"]
     used = pair.generator.adams["generator"].moments["exp_avg"] / (1 - pair.config.recipe.beta1)
-    own = used[:size] - 100.0 * before[:size]
+    own = used[place] - 100.0 * before[place]
     assert found["gradient_norm.generator.projection"] == pytest.approx(torch.linalg.vector_norm(own).item(), rel=1e-3)
     assert 0 < found["norm_drift.generator"] < 10
 
@@ -71,7 +72,8 @@ def test_zeros_are_counted(make_config: MakeConfig) -> None:
     player = pair.generator
     observation = Observation(player.network, player.weights, player.running)
     gradient = torch.ones_like(player.weights)
-    gradient[: projection_of(pair).numel() // 4] = 0
+    place = dict(weight_slices(pair.generator.network))["projection"]
+    gradient[place.start : place.start + (place.stop - place.start) // 4] = 0
     observation.note(gradient, running_statistics(player.network))
     found = observation.figures("generator")
     assert found["gradient_zero_share.generator.projection"] == pytest.approx(0.25)

@@ -16,7 +16,7 @@ from satgan.gan.networks import Discriminator, Generator, initialise
 from satgan.gan.noise import draw
 from satgan.gan.normalization import batch_statistics
 from satgan.gan.pair import Pair
-from satgan.gan.weights import gather_weights, named_views
+from satgan.gan.weights import bind_weights, gather_weights
 from tests.gan.conftest import MakeConfig, make_pair, reals, take_step
 
 
@@ -237,10 +237,7 @@ def test_losses_after_the_update_are_those_of_the_new_weights(make_config: MakeC
     take_step(pair, 0)
     after = pair.evaluate()
     network = Discriminator(config.gan)
-    for (_, view), parameter in zip(
-        named_views(network, pair.discriminator.weights), network.parameters(), strict=True
-    ):
-        parameter.data = view
+    bind_weights(network, pair.discriminator.weights)
     expected = F.softplus(-network(reals(config, 0, 0))).mean().detach()
     assert after["real_loss_after"] == pytest.approx(float(expected), rel=1e-5)
     squares = sum(float(p.detach().square().sum()) for p in network.parameters() if p.dim() > 1)

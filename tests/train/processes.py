@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 
 from satgan.config import Config
+from satgan.gan import message
 from satgan.gan.balance import Verdict
 from satgan.gan.noise import Draws, draw
 from satgan.gan.pair import Pair
@@ -79,6 +80,7 @@ def ticks_of(config: Config) -> int:
 
 def _live(tree: dict[str, Any], worker: int, workers: int, meeting: str, left: Any, fate: Fate) -> None:
     warnings.simplefilter("ignore")  # what torch deprecates is told in the parent
+    message.PART_NUMBERS = 200  # so narrow networks tell several parts too
     config = Config.model_validate(tree)
     ticks = _befall(fate, worker)
     if workers > 1:

@@ -16,9 +16,9 @@ from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.gan.noise import Draws, draw
 from satgan.tiles.stream import TileStream
 from satgan.tiles.tile_set import open_tile_set
-from satgan.train import ranks
 from satgan.train.checkpoint import complete_steps
 from satgan.train.feed import Feed
+from satgan.train.lane_tree import lanes_of
 from satgan.train.run_folder import RunFolder
 from satgan.train.start import prepare
 from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
@@ -136,7 +136,7 @@ def _global_batches(config: Config, workers: int) -> list[tuple[int, int, bytes,
     assert config.tiles.source is not None
     tile_set, lanes, found = open_tile_set(config.tiles.source), config.train.lanes, []
     for worker in range(workers):
-        mine = ranks.lanes_of(worker, workers, lanes)
+        mine = lanes_of(worker, workers, lanes)
         with TileStream(tile_set, lanes=lanes, my_lanes=mine, lane_batch=4, seed=1234, start_step=3) as stream:
             for step, tiles, _ in islice(stream, 12):
                 for lane, part in zip(mine, tiles.numpy(), strict=True):
@@ -151,19 +151,6 @@ def test_the_global_batch_does_not_depend_on_the_workers(make_config: MakeConfig
     assert [(step, lane) for step, lane, _, _ in alone] == [(s, lane) for s in range(3, 15) for lane in range(8)]
     for workers in (2, 3, 5, 8):
         assert _global_batches(config, workers) == alone
-
-
-def test_lanes_are_dealt_to_workers_once_each() -> None:
-    for lanes in range(1, 20):
-        for workers in range(1, lanes + 1):
-            dealt = [lane for worker in range(workers) for lane in ranks.lanes_of(worker, workers, lanes)]
-            assert sorted(dealt) == list(range(lanes))
-
-
-def test_messages_are_added_in_lane_order() -> None:
-    """Floating-point sums depend on their order; ours is that of the lanes."""
-    messages = [torch.tensor([value]) for value in (1e8, 1.0, -1e8, 1.0)]
-    assert ranks.sum_over_lanes(messages, 4).item() == 1.0
 
 
 def test_old_checkpoints_are_removed(make_config: MakeConfig) -> None:

@@ -1,0 +1,116 @@
+"""The sums over lanes of a step, each part under way as soon as this worker's lanes have computed it.
+
+On a CPU a thread talks with the other workers while the lanes compute on. On a GPU nobody waits on the host: the lanes'
+work notes on its stream when a part is ready, also where it is replayed (graphs.py), and another stream sends from then
+on. The order of the parts is that of the backward pass, on all workers alike.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from satgan.gan.message import Message
+from satgan.train.ranks import sum_over_lanes, world_size
+
+
+class LaneSums:
+    """Adds what lanes tell; see `satgan.gan.message.Combine`.
+
+    Args:
+        lanes: of the run.
+        device: where the messages are.
+    """
+
+    def __init__(self, lanes: int, device: torch.device) -> None:
+        self._lanes = lanes
+        self._stream = self._talker = None
+        if world_size() > 1 and device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        elif world_size() > 1:
+            self._talker = ThreadPoolExecutor(1, "messages", initializer=torch.set_num_threads, initargs=(1,))
+
+    def now(self, tensors: list[Tensor]) -> Tensor:
+        """The sum of one tensor per lane."""
+        return sum_over_lanes(tensors, self._lanes)
+
+    def of(self, messages: Sequence[Message]) -> Callable[[], Tensor]:
+        """What returns the sum of these messages, whenever the lanes have computed them anew."""
+        if self._talker:
+            return _SumByThread(messages, self._lanes, self._talker).total
+        if self._stream:
+            return _SumByStream(messages, self._lanes, self._stream).total
+        return lambda: self.now([message.vector for message in messages])
+
+    def close(self) -> None:
+        """Ends its thread."""
+        if self._talker:
+            self._talker.shutdown(cancel_futures=True)
+
+
+class _EarlySum:
+    """Listens to the messages of this worker's lanes."""
+
+    def __init__(self, messages: Sequence[Message], lanes: int) -> None:
+        self._messages, self._lanes = messages, lanes
+        self._parts = messages[0].parts
+        self._sum = torch.empty_like(messages[0].vector)
+        self._told = [0] * len(self._parts)
+        self._lock = threading.Lock()
+        for message in messages:
+            message.tell_parts(self._tell)
+
+    def _tell(self, part: int) -> None:
+        """One more lane has this part; lanes may compute on several threads."""
+        with self._lock:
+            self._told[part] += 1
+            if self._told[part] == len(self._messages):
+                self._told[part] = 0
+                self._ready(part)
+
+    def _ready(self, part: int) -> None:
+        """All of this worker's lanes have this part, and those before it."""
+        raise NotImplementedError
+
+    def _add(self, part: int) -> None:
+        place = self._parts[part]
+        sum_over_lanes([message.vector[place] for message in self._messages], self._lanes, self._sum[place])
+
+
+class _SumByThread(_EarlySum):
+    def __init__(self, messages: Sequence[Message], lanes: int, talker: ThreadPoolExecutor) -> None:
+        self._talker = talker
+        self._under_way: list[Future[None]] = []
+        super().__init__(messages, lanes)
+
+    def _ready(self, part: int) -> None:
+        self._under_way.append(self._talker.submit(self._add, part))
+
+    def total(self) -> Tensor:
+        self._ready(len(self._parts) - 1)
+        under_way, self._under_way = self._under_way, []
+        for part in under_way:
+            part.result()
+        return self._sum
+
+
+class _SumByStream(_EarlySum):
+    def __init__(self, messages: Sequence[Message], lanes: int, stream: torch.cuda.Stream) -> None:
+        self._stream = stream
+        # External: recorded with the lanes' work, they are reached anew whenever it is replayed.
+        self._moments = [torch.cuda.Event(external=True) for _ in messages[0].parts]  # type: ignore[no-untyped-call]
+        super().__init__(messages, lanes)
+
+    def _ready(self, part: int) -> None:
+        self._moments[part].record()
+
+    def total(self) -> Tensor:
+        self._ready(len(self._parts) - 1)
+        with torch.cuda.stream(self._stream):
+            for part, moment in enumerate(self._moments):
+                self._stream.wait_event(moment)
+                self._add(part)
+        torch.cuda.current_stream(self._sum.device).wait_stream(self._stream)
+        return self._sum
