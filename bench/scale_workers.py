@@ -1,6 +1,7 @@
 """Steps of two lanes on one worker and on two, in turn, and what the link between two does: processes of their own."""
 
 import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from bench.variants import make_batches
-from satgan.cluster.speed import Update, updates_of
+from satgan.cluster.speed import Part, Update, updates_of
 from satgan.config import Config
 from satgan.gan.lane import Lane
 from satgan.gan.message import Combine, Message
@@ -122,6 +123,7 @@ class _Alone:
 
 def _work(rank: int, meeting: str, tree: dict[str, Any], rounds: int, left: Any, sending: Any) -> None:
     torch.set_num_threads(1)
+    os.environ["LOCAL_WORLD_SIZE"] = str(WORKERS)
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=WORKERS)
     config = Config.model_validate(tree)
     mine = lanes_of(rank, WORKERS, LANES)
@@ -139,13 +141,13 @@ def _work(rank: int, meeting: str, tree: dict[str, Any], rounds: int, left: Any,
                 times[name].append(taken)
     latency, whole = (_probe(numbers) for numbers in PROBES)
     if rank == 0:
-        told = WORKERS * 4 * PROBES[1] / WORKERS  # (lanes + 1) · (W - 1)/W of a message, one lane each
+        told = 4 * PROBES[1]  # one message each way
         sending.send(
             {
                 **{f"{name}_seconds": [wall for wall, _ in taken] for name, taken in times.items()},
                 "updates": _updates(config),
                 "link_bytes_per_second": told / max(whole - latency, 1e-9),
-                "link_latency_seconds": latency / 2,
+                "link_latency_seconds": latency,
                 "alone_cpu_seconds": median(cpu for _, cpu in times["alone"]),
                 "together_cpu_seconds": median(cpu for _, cpu in times["together"]),
             }
@@ -156,8 +158,10 @@ def _work(rank: int, meeting: str, tree: dict[str, Any], rounds: int, left: Any,
 
 def _updates(config: Config) -> list[Update]:
     """Those of the steps that are measured: without history's turns, on the path that the verdicts choose; where that
-    can be B alone, one update of the discriminator."""
-    discriminator, generator = updates_of(config)
+    can be B alone, one update of the discriminator. Their messages go whole: the workers share a machine's cores."""
+    discriminator, generator = (
+        Update((Part(sum(part.bytes for part in update.parts), 0.0),), update.often) for update in updates_of(config)
+    )
     return [discriminator._replace(often=1.0 if config.recipe.path_threshold >= 1 else 2.0), generator]
 
 

@@ -1,10 +1,11 @@
 """How long a step takes on any number of workers: the cost model of `satgan preflight` and `scripts/bench scale`.
 
 A worker computes its lanes one after the other. For each update all lanes' messages are summed (satgan/train/ranks.py):
-each worker adds up what it can, all_to_all brings it its W-th part of every such sum, all_gather brings the whole to
-all. So a worker that tells `sums` sends sums + 1 times (W - 1)/W of a message, of which the part to other machines
-shares the machine's network. A message goes part by part (satgan/gan/message.py), each as soon as the backward pass of
-the worker's last lane has made it: what is still under way when that pass ends is waited for.
+each worker adds up what it can; of two, each tells the other; of more, all_to_all brings each its W-th part of every
+such sum, all_gather the whole to all. So of more than two, one that tells `sums` sends sums + 1 times (W - 1)/W of a
+message, of which the part to other machines shares the machine's network. A message goes part by part
+(satgan/gan/message.py), each as soon as the backward pass of the worker's last lane has made it: what is still under
+way when that pass ends is waited for. (Workers that share one machine's cores send it whole: satgan/train/sums.py.)
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,8 +21,6 @@ from satgan.gan.weights import in_order
 from satgan.train.lane_tree import most_lanes, most_sums
 
 BYTES_PER_NUMBER = 4
-COLLECTIVES = 2
-"""Per part of a message: all_to_all and all_gather."""
 
 
 class Link(NamedTuple):
@@ -114,12 +113,13 @@ def _told_seconds(lanes: int, size: float, cluster: Cluster) -> tuple[float, flo
     in which the machine's network is busy."""
     workers = cluster.workers
     here = min(workers, cluster.per_machine)
-    told = (most_sums(workers, lanes) + 1) * size
-    between = here * told * (workers - here) / workers / cluster.network.bytes_per_second
-    within = told * (here - 1) / workers / cluster.inside.bytes_per_second
+    sums = most_sums(workers, lanes)
+    talks, told = (1, sums) if workers == 2 else (2, (sums + 1) / workers)  # what each other worker is told
+    between = here * told * size * (workers - here) / cluster.network.bytes_per_second
+    within = told * size * (here - 1) / cluster.inside.bytes_per_second
     slowest = cluster.network if workers > here else cluster.inside
     doublings = (workers - 1).bit_length()
-    return between + within + COLLECTIVES * doublings * slowest.latency_seconds, between
+    return between + within + talks * doublings * slowest.latency_seconds, between
 
 
 def _parts(config: Config, name: str) -> tuple[Part, ...]:

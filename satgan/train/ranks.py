@@ -40,9 +40,9 @@ def world_size() -> int:
 def sum_over_lanes(messages: list[Tensor], lanes: int, into: Tensor | None = None) -> Tensor:
     """The sum of all lanes' messages, added up the lanes' tree: the same bits whoever holds which lane.
 
-    Each worker adds up what it holds of the tree (lane_tree.py). all_to_all gives each its slice of every such sum, it
-    adds them up, all_gather returns the whole. Where each tells one sum, as with one lane per worker, that moves as
-    many bytes as a ring all-reduce; with one worker nothing moves.
+    Each worker adds up what it holds of the tree (lane_tree.py). Of two, each tells the other. Of more, all_to_all
+    gives each its slice of every such sum, it adds them up, all_gather returns the whole. Where each tells one sum, as
+    with one lane per worker, that moves as many bytes as a ring all-reduce; with one worker nothing moves.
 
     Args:
         messages: `[M]` of this worker's lanes, ascending; one per lane of `lanes_of(rank(), world_size(), lanes)`.
@@ -58,19 +58,41 @@ def sum_over_lanes(messages: list[Tensor], lanes: int, into: Tensor | None = Non
     if workers == 1:
         return add_up(range(lanes), known)
     told = [sums_of(lanes_of(worker, workers, lanes), lanes) for worker in range(workers)]
-    size, slice_size = len(messages[0]), -(-len(messages[0]) // workers)
-    outgoing = _in_slices([add_up(node, known) for node in told[rank()]], workers, slice_size)
+    sums = [add_up(node, known) for node in told[rank()]]
+    total = _sum_of_two(sums, told) if workers == 2 else _sum_by_slices(sums, told)
+    return total if into is None else into.copy_(total)
+
+
+def _sum_of_two(sums: list[Tensor], told: list[list[range]]) -> Tensor:
+    """Each adds up everything: one talk instead of two, of as many bytes."""
+    me, size = rank(), len(sums[0])
+    counts = [len(nodes) * size for nodes in told]
+    sent, received = ([count if here else 0 for here in (me != 0, me != 1)] for count in (counts[me], counts[1 - me]))
+    others = _exchange(torch.cat(sums) if len(sums) > 1 else sums[0], sent, received).view(-1, size)
+    known = dict(zip(told[me], sums, strict=True)) | dict(zip(told[1 - me], others, strict=True))
+    return add_up(range(told[0][0].start, told[1][-1].stop), known)
+
+
+def _sum_by_slices(sums: list[Tensor], told: list[list[range]]) -> Tensor:
+    workers, size = len(told), len(sums[0])
+    slice_size = -(-size // workers)
     counts = [len(nodes) * slice_size for nodes in told]
-    incoming = outgoing.new_empty(sum(counts))
-    with _talking():
-        dist.all_to_all_single(incoming, outgoing, counts, [counts[rank()]] * workers)
+    incoming = _exchange(_in_slices(sums, workers, slice_size), [counts[rank()]] * workers, counts)
     nodes = [node for worker in told for node in worker]
-    added = add_up(range(lanes), dict(zip(nodes, incoming.view(-1, slice_size), strict=True)))
-    fits = into is not None and slice_size * workers == size
-    total = into if into is not None and fits else outgoing.new_empty(slice_size * workers)
+    known = dict(zip(nodes, incoming.view(-1, slice_size), strict=True))
+    added = add_up(range(nodes[0].start, nodes[-1].stop), known)
+    total = added.new_empty(slice_size * workers)
     with _talking():
         dist.all_gather_into_tensor(total, added)
-    return total[:size] if into is None or fits else into.copy_(total[:size])
+    return total[:size]
+
+
+def _exchange(outgoing: Tensor, sent: list[int], received: list[int]) -> Tensor:
+    """Numbers for each worker in turn, and from each."""
+    incoming = outgoing.new_empty(sum(received))
+    with _talking():
+        dist.all_to_all_single(incoming, outgoing, received, sent)
+    return incoming
 
 
 def _in_slices(sums: list[Tensor], workers: int, slice_size: int) -> Tensor:

@@ -1,8 +1,9 @@
 """The sums over lanes of a step, each part under way as soon as this worker's lanes have computed it.
 
-On a CPU a thread talks with the other workers while the lanes compute on. On a GPU nobody waits on the host: the lanes'
-work notes on its stream when a part is ready, also where it is replayed (graphs.py), and another stream sends from then
-on. The order of the parts is that of the backward pass, on all workers alike.
+On a GPU nobody waits on the host: the lanes' work notes on its stream when a part is ready, also where it is replayed
+(graphs.py), and another stream sends from then on. On a CPU a thread talks with the other workers while the lanes
+compute on; but where all workers share one machine's cores, talking takes them from computing whenever it happens, and
+a message goes whole. The order of the parts is that of the backward pass, on all workers alike.
 """
 
 import threading
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from satgan.gan.message import Message
-from satgan.train.ranks import sum_over_lanes, world_size
+from satgan.train.ranks import sum_over_lanes, workers_on_this_machine, world_size
 
 
 class LaneSums:
@@ -29,7 +30,7 @@ class LaneSums:
         self._stream = self._talker = None
         if world_size() > 1 and device.type == "cuda":
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        elif world_size() > 1:
+        elif world_size() > workers_on_this_machine():
             self._talker = ThreadPoolExecutor(1, "messages", initializer=torch.set_num_threads, initargs=(1,))
 
     def now(self, tensors: list[Tensor]) -> Tensor:

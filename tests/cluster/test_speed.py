@@ -26,10 +26,13 @@ def test_the_busiest_worker_decides() -> None:
 
 def test_each_worker_tells_what_it_cannot_add_up_itself_and_one_sum() -> None:
     """Two workers with four lanes each tell one sum; with three each, one tells (0 + 1) and 2, the other 3 and (4 + 5).
-    Half of these and half of the whole sum leave each of them."""
+    All of these leave each of them. Of four workers each tells three quarters of its sums, and of one whole sum."""
     for lanes, told in ((8, 1), (6, 2), (2, 1)):
         step = step_seconds(lanes, 0.0, MESSAGES, Cluster(2, 1, FAST, SLOW))
-        assert step.waiting == step.messages == step.network == pytest.approx((told + 1) * 16e3 / 2 / 1e6)
+        assert step.waiting == step.messages == step.network == pytest.approx(told * 16e3 / 1e6)
+    for lanes, told in ((8, 1), (12, 2), (4, 1)):
+        step = step_seconds(lanes, 0.0, MESSAGES, Cluster(4, 1, FAST, SLOW))
+        assert step.messages == pytest.approx((told + 1) * 16e3 * 3 / 4 / 1e6)
 
 
 def test_workers_of_one_machine_share_its_network() -> None:

@@ -43,6 +43,7 @@ class Fate(NamedTuple):
     astray          (worker, step): that worker alone takes path A there, the others path B
     gone            (worker, step): it is killed there, as with its machine
     disbanded       (worker, step): its process group is destroyed there, as Ray Train does when one of them is lost
+    apart           each worker is on a machine of its own, as far as it knows
     timeout_seconds of what workers tell each other
     """
 
@@ -51,6 +52,7 @@ class Fate(NamedTuple):
     astray: tuple[int, int] | None = None
     gone: tuple[int, int] | None = None
     disbanded: tuple[int, int] | None = None
+    apart: bool = False
     timeout_seconds: float = LIMIT_SECONDS
 
 
@@ -84,7 +86,7 @@ def _live(tree: dict[str, Any], worker: int, workers: int, meeting: str, left: A
     config = Config.model_validate(tree)
     ticks = _befall(fate, worker)
     if workers > 1:
-        os.environ["LOCAL_WORLD_SIZE"] = str(workers)
+        os.environ["LOCAL_WORLD_SIZE"] = "1" if fate.apart else str(workers)
         timeout = timedelta(seconds=fate.timeout_seconds)
         dist.init_process_group("gloo", f"file://{meeting}", timeout, world_size=workers, rank=worker)
     loop.train_loop(config, Watch(progress=lambda _: None, checkpoint=lambda *_: None))

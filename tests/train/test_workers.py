@@ -28,7 +28,8 @@ def ended(config: Config) -> tuple[dict[str, bytes], list[tuple[int, dict[str, f
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [*OPTIONS[:2], BALANCED, TOGETHER])
 def test_any_number_of_workers_ends_with_the_same_bits(make_config: MakeConfig, options: dict[str, Any]) -> None:
-    """20 steps of 4 lanes by 1, 2 and 3 workers, and by 1 that resumes what 3 left that resumed what 2 left."""
+    """20 steps of 4 lanes by 1, 2 and 3 workers, and by 1 that resumes what 3 left that resumed what 2 left; of one
+    machine and of several, where messages go part by part while lanes compute."""
     groups = {group: options[group] for group in options if group != "train"}
     train = {"steps": 20, "checkpoint_steps": 7} | options.get("train", {})
 
@@ -37,20 +38,21 @@ def test_any_number_of_workers_ends_with_the_same_bits(make_config: MakeConfig, 
 
     run(config("alone"))
     for name, workers, steps in (("two", 2, 20), ("three", 3, 20), ("mixed", 2, 8), ("mixed", 3, 13), ("mixed", 1, 20)):
-        assert run_processes(config(name, steps), workers) == [0] * workers
+        assert run_processes(config(name, steps), workers, Fate(apart=name != "two")) == [0] * workers
     for name in ("two", "three", "mixed"):
         assert ended(config(name)) == ended(config("alone")), name
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("options", OPTIONS)
-def test_eight_lanes_by_any_number_of_workers(make_config: MakeConfig, options: dict[str, Any]) -> None:
-    """100 steps of every option, on both paths: 1, 2, 3, 5 and 8 workers."""
+def test_eight_lanes_by_any_number_of_workers(make_config: MakeConfig, options: dict[str, Any], apart: bool) -> None:
+    """100 steps of every option, on both paths: 1, 2, 3, 5 and 8 workers, of one machine and of several."""
     groups = {group: options[group] for group in options if group != "train"}
     train = {"steps": 100, "checkpoint_steps": 40, "lanes": 8} | options.get("train", {})
     configs = {n: make_config(**groups, train=train | {"name": f"by-{n}"}) for n in (1, 2, 3, 5, 8)}
     for workers, config in configs.items():
-        assert run_processes(config, workers) == [0] * workers
+        assert run_processes(config, workers, Fate(apart=apart)) == [0] * workers
         assert ended(config) == ended(configs[1]), workers
     assert {numbers["path_a"] for _, numbers in ended(configs[1])[1]} == {0.0, 1.0}
 
@@ -64,7 +66,7 @@ def test_a_worker_on_another_path_is_not_waited_for_for_ever(make_config: MakeCo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fate", [Fate(gone=(1, 5)), Fate(disbanded=(0, 5))])
+@pytest.mark.parametrize("fate", [Fate(gone=(1, 5)), Fate(gone=(1, 5), apart=True), Fate(disbanded=(0, 5), apart=True)])
 def test_who_loses_the_others_says_so_and_writes_nothing_more(make_config: MakeConfig, fate: Fate) -> None:
     """A worker whose group is destroyed under it would be worker 0 of 1 from then on, with half of the lanes."""
     config = make_config(train={"steps": 20, "checkpoint_steps": 4, "checkpoint_seconds": 0, "log_steps": 1})
