@@ -58,7 +58,9 @@ def waited(setting: Setting, source: str, cache: str) -> tuple[float, float]:
 
     config, device = decide(_config(setting, source, cache)), setting.device
     runner = LaneRunner(1, config.train.threads_per_lane or 1, device, workers_here=1)
-    pair = Pair(config, [0], device, LaneSums(1, device), runner, recorder_on(device))
+    pair = Pair(
+        config, [0], device, LaneSums(1, device, config.train.threads_per_lane or 1), runner, recorder_on(device)
+    )
     feed = Feed(config, [0], device)
     epoch = feed.tile_set.manifest.tile_count // config.train.lane_batch + 1
     start = before = 0.0

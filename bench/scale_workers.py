@@ -127,7 +127,7 @@ def _work(rank: int, meeting: str, tree: dict[str, Any], rounds: int, left: Any,
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=WORKERS)
     config = Config.model_validate(tree)
     mine = lanes_of(rank, WORKERS, LANES)
-    together = _Steps(config, mine, LaneSums(LANES, torch.device("cpu")))
+    together = _Steps(config, mine, LaneSums(LANES, torch.device("cpu"), threads=1))
     alone = _Steps(config, range(LANES), _Alone())
     single = config.model_copy(update={"train": config.train.model_copy(update={"lanes": 1})})
     lane = _Steps(single, range(1), _Alone())

@@ -69,10 +69,10 @@ class OurStep:
     def __init__(
         self, config: Config, batches: Sequence[Batch], device: torch.device, recorded: bool = True
     ) -> None:  # fmt: skip
-        lanes = config.train.lanes
-        self._runner = LaneRunner(lanes, config.train.threads_per_lane or usable_cores(), device, workers_here=1)
+        lanes, threads = config.train.lanes, config.train.threads_per_lane or usable_cores()
+        self._runner = LaneRunner(lanes, threads, device, workers_here=1)
         self.pair = Pair(
-            config, range(lanes), device, LaneSums(lanes, device), self._runner,
+            config, range(lanes), device, LaneSums(lanes, device, threads), self._runner,
             recorder_on(device) if recorded else None,
         )  # fmt: skip
         self._batches = batches

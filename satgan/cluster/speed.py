@@ -14,11 +14,11 @@ from typing import NamedTuple
 import torch
 
 from satgan.config import Config
-from satgan.gan.describe import Layer, discriminator_layers, generator_layers, step_flops
+from satgan.gan.describe import Layer, discriminator_layers, generator_layers, passing, step_flops
 from satgan.gan.message import parts_of
 from satgan.gan.networks import Discriminator, Generator
 from satgan.gan.weights import in_order
-from satgan.train.lane_tree import most_lanes, most_sums
+from satgan.train.lane_tree import most_lanes, sums_of
 
 BYTES_PER_NUMBER = 4
 
@@ -113,7 +113,7 @@ def _told_seconds(lanes: int, size: float, cluster: Cluster) -> tuple[float, flo
     in which the machine's network is busy."""
     workers = cluster.workers
     here = min(workers, cluster.per_machine)
-    sums = most_sums(workers, lanes)
+    sums = max(map(len, sums_of(workers, lanes)))
     talks, told = (1, sums) if workers == 2 else (2, (sums + 1) / workers)  # what each other worker is told
     between = here * told * size * (workers - here) / cluster.network.bytes_per_second
     within = told * size * (here - 1) / cluster.inside.bytes_per_second
@@ -128,12 +128,13 @@ def _parts(config: Config, name: str) -> tuple[Part, ...]:
         network = Generator(config.gan) if name == "generator" else Discriminator(config.gan)
     layers = generator_layers(config.gan) if name == "generator" else discriminator_layers(config.gan)
     parts, numbers = parts_of(network)
-    weights = [number for (_, weight), number in zip(in_order(network), numbers, strict=True) if weight.dim() >= 2]
-    whole, left = step_flops(config), {len(parts) - 1: 0.0}
-    for number, flops in zip(weights, _flops_left(layers), strict=True):
+    whole, left, flops = step_flops(config) / passing(config, name), {len(parts) - 1: 0.0}, 0.0
+    flops_left = _flops_left(layers)
+    for (_, parameter), number in zip(in_order(network), numbers, strict=True):
+        flops = next(flops_left) if parameter.dim() >= 2 else flops
         left.setdefault(number, flops)  # a part is ready with the first of its layers
     sizes = [BYTES_PER_NUMBER * (part.stop - part.start) for part in parts]
-    return tuple(Part(size, left.get(number, 0.0) / whole) for number, size in enumerate(sizes))
+    return tuple(Part(size, left[number] / whole) for number, size in enumerate(sizes))
 
 
 def _flops_left(layers: Sequence[Layer]) -> Iterator[float]:

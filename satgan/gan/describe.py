@@ -76,9 +76,9 @@ def step_flops(config: Config) -> int:
     first make new fakes; the first uses those of the discriminator's update. Virtual batch norm's reference batch
     passes with each batch.
     """
-    generator = sum(layer.flops for layer in generator_layers(config.gan)) * _passing(config, "generator")
-    passing = _passing(config, "discriminator")
-    first, *others = (layer.flops * passing for layer in discriminator_layers(config.gan))
+    generator = sum(layer.flops for layer in generator_layers(config.gan)) * passing(config, "generator")
+    shown = passing(config, "discriminator")
+    first, *others = (layer.flops * shown for layer in discriminator_layers(config.gan))
     discriminator = first + sum(others)
     updates, history = config.recipe.generator_updates, config.recipe.history_share
     learning = (2 + history) * (3 * discriminator - first)
@@ -86,7 +86,7 @@ def step_flops(config: Config) -> int:
     return round(learning + fooling)
 
 
-def _passing(config: Config, network: str) -> float:
+def passing(config: Config, network: str) -> float:
     """Maps that pass through a network for each tile: 1, and its part of virtual batch norm's reference batch."""
     virtual = getattr(config.gan, f"{network}_norm") == "virtual"
     return 1 + config.gan.virtual_batch / config.train.lane_batch if virtual else 1
@@ -99,14 +99,14 @@ def memory_bytes(config: Config) -> dict[str, int]:
     tile = config.gan.channels * config.gan.size**2
     number = 2 if config.train.precision == "bfloat16" else BYTES_PER_NUMBER
     maps = sum(rung.deep_filters * rung.small**2 + rung.shallow_filters * rung.large**2 for rung in ladder(config.gan))
-    passing = sum(_passing(config, network) for network in ("generator", "discriminator"))
+    passed = sum(passing(config, network) for network in ("generator", "discriminator"))
     return {
         "weights": BYTES_PER_NUMBER * (2 * generator + discriminator),
         "gradients": BYTES_PER_NUMBER * (generator + discriminator),
         "Adam moments": BYTES_PER_NUMBER * 2 * (generator + 3 * discriminator),
         "history": number * tile * history_slots(config),
         # Each map is kept before and after its norm, in the generator and in the discriminator.
-        "activations": round(2 * passing * number * maps * config.train.lane_batch),
+        "activations": round(2 * passed * number * maps * config.train.lane_batch),
     }
 
 

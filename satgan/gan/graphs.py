@@ -1,8 +1,9 @@
 """A step recorded once and replayed: on a GPU as CUDA graphs, some ten launches a step instead of a thousand.
 
 What is recorded are sections of the step: the work of this worker's lanes for each kind of update, and each Adam's
-update of the weights. Between them lie what workers tell each other and the choice of the path. A section reads and
-writes the same memory at every replay, so a lane's inputs are copied to where it looks for them (`Held`).
+update of the weights. Between them lie what workers tell each other, but for what is under way by then
+(satgan/train/sums.py), and the choice of the path. A section reads and writes the same memory at every replay, so a
+lane's inputs are copied to where it looks for them (`Held`).
 
 All of the lanes' sections share memory and are recorded one after the other in the order of a step, also those that
 the coming step leaves out: a graph may take memory that the one before has let go, and what the fakes' section keeps

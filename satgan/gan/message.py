@@ -6,23 +6,21 @@ a part can be on its way while the layers before it are still being computed.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from satgan.gan.normalization import statistics_size
-from satgan.gan.weights import bind_gradient, in_order, parameter_count
+from satgan.gan.weights import ALIGNMENT, bind_gradient, in_order, parameter_count
 
 FIGURES = (
     "real_loss", "fake_loss", "history_loss", "generator_loss", "reals_called_fake", "fakes_called_real",
 )  # fmt: skip
 """What a message carries beside gradient and statistics: losses as means, misjudged tiles as counts of the batch."""
 
-ALIGNMENT = 16
-"""Numbers: the gradient begins at a multiple of so many, where kernels read it fastest."""
 PART_NUMBERS = 2**20
-"""A part holds at least so many, the last one apart: fewer would take longer to send one by one."""
+"""A part holds at least so many, but for the last: fewer would take longer to send one by one."""
 
 
 class Message:
@@ -48,9 +46,9 @@ class Message:
         self._coming = 0
         self._missing = [backward_passes * self._part_of_parameters.count(part) for part in range(len(self.parts))]
 
-    def tell_parts(self, tell: Callable[[int], None]) -> None:
+    def tell_parts(self, tell: Callable[[int], None]) -> Callable[[], None]:
         """From now on calls `tell` with the number of each part but the last as soon as it is complete, in order, on
-        the thread and the stream that compute it."""
+        the thread and the stream that compute it. What is returned ends that: until then the network is not freed."""
 
         def accumulated(parameter: Tensor, part: int) -> None:
             self._missing[part] -= 1
@@ -58,11 +56,17 @@ class Message:
                 self._coming += 1
                 tell(self._coming - 1)
 
+        hooks: list[Any] = []
         if len(self.parts) > 1:
             for (_, parameter), part in zip(in_order(self._network), self._part_of_parameters, strict=True):
-                parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
-                    partial(accumulated, part=part)
-                )
+                hook = partial(accumulated, part=part)
+                hooks.append(parameter.register_post_accumulate_grad_hook(hook))  # type: ignore[no-untyped-call]
+
+        def end() -> None:
+            for hook in hooks:
+                hook.remove()
+
+        return end
 
     def set_figure(self, name: str, value: Tensor) -> None:
         """Notes a scalar under its name in FIGURES."""
@@ -97,22 +101,21 @@ def parts_of(network: nn.Module) -> tuple[list[slice], list[int]]:
     """Slices of a network's messages, in the order in which they are ready; and of each parameter, as they lie in the
     vector, its slice's number.
 
-    A slice ends where a parameter does, so a large parameter makes a large slice.
+    A slice ends where a parameter does, so a large parameter makes a large slice. The last one, behind which nothing is
+    computed any more, has the first weights and all that lies before them.
     """
     parts: list[slice] = []
     numbers: list[int] = []
+    parameters = [parameter for _, parameter in in_order(network)]
+    first = next(place for place, parameter in enumerate(parameters) if parameter.dim() >= 2)
     start = end = message_size(network)
-    for _, parameter in reversed(in_order(network)):
+    for place, parameter in reversed(list(enumerate(parameters))):
         numbers.insert(0, len(parts))
         start -= parameter.numel()
-        if end - start >= PART_NUMBERS:
+        if place > first and end - start >= PART_NUMBERS:
             parts.append(slice(start, end))
             end = start
-    if len(parts) in numbers or not parts:
-        parts.append(slice(0, end))
-    else:  # the first parameter ended a slice: the figures go with it
-        parts[-1] = slice(0, parts[-1].stop)
-    return parts, numbers
+    return [*parts, slice(0, end)], numbers
 
 
 def _gradient_start(network: nn.Module) -> int:

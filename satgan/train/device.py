@@ -105,8 +105,8 @@ class CudaRecorder:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        # Of the priority that nobody else asks for: PyTorch hands out its 32 streams of each priority in turn, over and
-        # over, and what another thread does on the stream of a recording would be recorded, or end it.
+        # Of the priority that no other thread asks for: PyTorch hands out its 32 streams of each priority in turn, over
+        # and over, and what another thread does on the stream of a recording would be recorded, or end it.
         self._stream = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
 
     def warm_up(self, work: Callable[[], object]) -> None:

@@ -5,7 +5,9 @@ the tree, and tells the others sums instead of lanes: of 8 lanes on 2 workers ea
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
+import torch
 from torch import Tensor
 
 
@@ -19,14 +21,10 @@ def most_lanes(workers: int, lanes: int) -> int:
     return -(-lanes // workers)
 
 
-def sums_of(mine: range, lanes: int) -> list[range]:
-    """The largest parts of the tree of `lanes` that lie within `mine`, ascending; each is told as one sum."""
-    return _within(mine, range(lanes))
-
-
-def most_sums(workers: int, lanes: int) -> int:
-    """Told by the worker that tells most."""
-    return max(len(sums_of(lanes_of(worker, workers, lanes), lanes)) for worker in range(workers))
+@cache
+def sums_of(workers: int, lanes: int) -> list[list[range]]:
+    """What each worker tells: the largest parts of the tree that lie within its lanes, ascending, as one sum each."""
+    return [_within(lanes_of(worker, workers, lanes), range(lanes)) for worker in range(workers)]
 
 
 def add_up(node: range, known: Mapping[range, Tensor]) -> Tensor:
@@ -41,6 +39,17 @@ def add_up(node: range, known: Mapping[range, Tensor]) -> Tensor:
     left, right = _halves(node)
     first, second = add_up(left, known), add_up(right, known)
     return first + second if left in known else first.add_(second)
+
+
+def add_rows(rows: Tensor) -> Tensor:
+    """`[N, M]`, equal parts of the tree, to their sum `[M]`: as `add_up` would, but some log2 N operations.
+
+    Pairs of neighbours, and pairs of pairs: whoever has no partner waits for the next turn, and that is the tree.
+    """
+    while len(rows) > 1:
+        paired = len(rows) // 2 * 2
+        rows = torch.cat([rows[0:paired:2] + rows[1:paired:2], rows[paired:]])
+    return rows[0]
 
 
 def by_lane(mine: Sequence[int], tensors: Sequence[Tensor]) -> dict[range, Tensor]:

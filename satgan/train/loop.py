@@ -76,7 +76,7 @@ class _Run:
         mine = lanes_of(ranks.rank(), ranks.world_size(), self.train.lanes)
         self.feed = Feed(config, mine, self.device)
         self.runner = LaneRunner(len(mine), threads, self.device, ranks.workers_on_this_machine())
-        self.sums = LaneSums(self.train.lanes, self.device)
+        self.sums = LaneSums(self.train.lanes, self.device, threads)
         self.pair = Pair(config, mine, self.device, self.sums, self.runner, recorder_on(self.device))
         self.first = ranks.rank() == 0
         self.corrupt = self._recover(is_rollback=rollback is not None)

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from satgan.errors import WorkersLost
-from satgan.train.lane_tree import add_up, by_lane, lanes_of, sums_of
+from satgan.train.lane_tree import add_rows, add_up, by_lane, lanes_of, sums_of
 
 GONE = ("Connection closed", "Connection reset", "Broken pipe", "remote process exited", "communicator was aborted")
 """What gloo and NCCL say when the other end is not there any more. A time limit or a message of another size is told in
@@ -55,11 +55,10 @@ def sum_over_lanes(messages: list[Tensor], lanes: int, into: Tensor | None = Non
     workers = world_size()
     mine = lanes_of(rank(), workers, lanes)
     known = by_lane(mine, messages)
-    if workers == 1:
-        return add_up(range(lanes), known)
-    told = [sums_of(lanes_of(worker, workers, lanes), lanes) for worker in range(workers)]
+    told = sums_of(workers, lanes)
     sums = [add_up(node, known) for node in told[rank()]]
-    total = _sum_of_two(sums, told) if workers == 2 else _sum_by_slices(sums, told)
+    ways = {1: lambda sums, told: sums[0], 2: _sum_of_two}
+    total = ways.get(workers, _sum_by_slices)(sums, told)
     return total if into is None else into.copy_(total)
 
 
@@ -78,9 +77,11 @@ def _sum_by_slices(sums: list[Tensor], told: list[list[range]]) -> Tensor:
     slice_size = -(-size // workers)
     counts = [len(nodes) * slice_size for nodes in told]
     incoming = _exchange(_in_slices(sums, workers, slice_size), [counts[rank()]] * workers, counts)
-    nodes = [node for worker in told for node in worker]
-    known = dict(zip(nodes, incoming.view(-1, slice_size), strict=True))
-    added = add_up(range(nodes[0].start, nodes[-1].stop), known)
+    nodes, rows = [node for worker in told for node in worker], incoming.view(-1, slice_size)
+    if len({len(node) for node in nodes}) == 1:
+        added = add_rows(rows)
+    else:
+        added = add_up(range(nodes[0].start, nodes[-1].stop), dict(zip(nodes, rows, strict=True)))
     total = added.new_empty(slice_size * workers)
     with _talking():
         dist.all_gather_into_tensor(total, added)

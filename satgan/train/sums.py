@@ -9,11 +9,13 @@ a message goes whole. The order of the parts is that of the backward pass, on al
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from satgan.gan.message import Message
+from satgan.train.device import computing_pool
 from satgan.train.ranks import sum_over_lanes, workers_on_this_machine, world_size
 
 
@@ -23,15 +25,18 @@ class LaneSums:
     Args:
         lanes: of the run.
         device: where the messages are.
+        threads: of PyTorch's, as a lane has them.
     """
 
-    def __init__(self, lanes: int, device: torch.device) -> None:
+    def __init__(self, lanes: int, device: torch.device, threads: int) -> None:
         self._lanes = lanes
         self._stream = self._talker = None
+        self._early: list[_EarlySum] = []
         if world_size() > 1 and device.type == "cuda":
-            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            # Of a priority over that of what is done beside the steps, which the others do not wait for.
+            self._stream = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
         elif world_size() > workers_on_this_machine():
-            self._talker = ThreadPoolExecutor(1, "messages", initializer=torch.set_num_threads, initargs=(1,))
+            self._talker = computing_pool(1, "messages", threads)
 
     def now(self, tensors: list[Tensor]) -> Tensor:
         """The sum of one tensor per lane."""
@@ -40,13 +45,18 @@ class LaneSums:
     def of(self, messages: Sequence[Message]) -> Callable[[], Tensor]:
         """What returns the sum of these messages, whenever the lanes have computed them anew."""
         if self._talker:
-            return _SumByThread(messages, self._lanes, self._talker).total
-        if self._stream:
-            return _SumByStream(messages, self._lanes, self._stream).total
-        return lambda: self.now([message.vector for message in messages])
+            early: _EarlySum = _SumByThread(messages, self._lanes, self._talker)
+        elif self._stream:
+            early = _SumByStream(messages, self._lanes, self._stream)
+        else:
+            return lambda: self.now([message.vector for message in messages])
+        self._early.append(early)
+        return early.total
 
     def close(self) -> None:
-        """Ends its thread."""
+        """Lets go of the lanes, and ends its thread."""
+        for early in self._early:
+            early.close()
         if self._talker:
             self._talker.shutdown(cancel_futures=True)
 
@@ -58,17 +68,26 @@ class _EarlySum:
         self._messages, self._lanes = messages, lanes
         self._parts = messages[0].parts
         self._sum = torch.empty_like(messages[0].vector)
-        self._told = [0] * len(self._parts)
+        self._told: list[set[int]] = [set() for _ in self._parts]
         self._lock = threading.Lock()
-        for message in messages:
-            message.tell_parts(self._tell)
+        self._ends = [message.tell_parts(partial(self._tell, lane)) for lane, message in enumerate(messages)]
 
-    def _tell(self, part: int) -> None:
-        """One more lane has this part; lanes may compute on several threads."""
+    def close(self) -> None:
+        """Listens no more."""
+        for end in self._ends:
+            end()
+
+    def total(self) -> Tensor:
+        """The sum, once this worker's lanes have computed; it stands until they begin anew."""
+        raise NotImplementedError
+
+    def _tell(self, lane: int, part: int) -> None:
+        """A lane has this part; lanes may compute on several threads. One that tells it again has begun anew, where
+        its work could not be recorded."""
         with self._lock:
-            self._told[part] += 1
-            if self._told[part] == len(self._messages):
-                self._told[part] = 0
+            self._told[part].add(lane)
+            if len(self._told[part]) == len(self._messages):
+                self._told[part].clear()
                 self._ready(part)
 
     def _ready(self, part: int) -> None:

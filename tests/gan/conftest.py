@@ -52,7 +52,7 @@ def one_by_one(work: Callable[[Lane], None], lanes: Sequence[Lane]) -> None:
 def make_pair(config: Config) -> Pair:
     """All lanes on one worker."""
     lanes, device = config.train.lanes, torch.device("cpu")
-    return Pair(config, range(lanes), device, LaneSums(lanes, device), one_by_one)
+    return Pair(config, range(lanes), device, LaneSums(lanes, device, threads=1), one_by_one)
 
 
 def reals(config: Config, step: int, lane: int) -> Tensor:

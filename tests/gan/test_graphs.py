@@ -37,7 +37,8 @@ def trained(
     config: Config, recorder: Recorder | None, device: torch.device = CPU
 ) -> tuple[Pair, list[dict[str, float]]]:
     """Steps on both paths, with turns of the history, log steps among them."""
-    pair = Pair(config, range(config.train.lanes), device, LaneSums(config.train.lanes, device), one_by_one, recorder)
+    lanes = config.train.lanes
+    pair = Pair(config, range(lanes), device, LaneSums(lanes, device, threads=1), one_by_one, recorder)
     told = []
     for step in range(STEPS):
         pair.verdict = Verdict(float(step % 3 == 0), 0.0)
