@@ -60,24 +60,29 @@ def sum_table(compared: Sequence[Compared]) -> str:
 
 
 def checkpoint_table(held: Sequence[Held]) -> str:
-    """A line per preset: the goal is for all that a checkpoint costs the steps, spread over those between two."""
+    """A line per preset. Two goals: how long steps stand still, of one step; and all that a checkpoint costs the steps,
+    of the time between two."""
     heads = (
-        "preset", "step, ms", "steps stand still, ms", "in steps", "costs in all, ms", "in steps",
+        "preset", "step, ms", "steps stand still, ms", "of a step", "costs in all, ms", "in steps",
         "of the time between two checkpoints", "snapshot, MB", "file, MB",
     )  # fmt: skip
     lines = [heads, ("---",) * len(heads)]
     for one in held:
         step, hold, extra = (median(seconds) for seconds in (one.step_seconds, one.hold_seconds, one.extra_seconds))
-        share = extra / step / one.config.train.checkpoint_steps
-        told = f"{share:.2%} (goal {MOST_SHARE:.0%}: {'reached' if share <= MOST_SHARE else 'missed'})"
+        steps = one.config.train.checkpoint_steps
+        standing, share = (_judged(figure) for figure in (hold / step, extra / step / steps))
         milliseconds = [f"{1000 * seconds:.3g}" for seconds in (step, hold, extra)]
         lines.append(
             (
-                one.preset, milliseconds[0], milliseconds[1], f"{hold / step:.2f}", milliseconds[2],
-                f"{extra / step:.2f}", told, f"{one.snapshot_bytes / 1e6:.1f}", f"{one.file_bytes / 1e6:.1f}",
+                one.preset, milliseconds[0], milliseconds[1], standing, milliseconds[2],
+                f"{extra / step:.2f}", share, f"{one.snapshot_bytes / 1e6:.1f}", f"{one.file_bytes / 1e6:.1f}",
             )
         )  # fmt: skip
     return _markdown(lines)
+
+
+def _judged(share: float) -> str:
+    return f"{share:.2%} (goal {MOST_SHARE:.0%}: {'reached' if share <= MOST_SHARE else 'missed'})"
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:

@@ -30,7 +30,8 @@ HOMES = {
     "mlflow": ("satgan/train/mlflow_logger.py",),
     "wandb": ("satgan/train/wandb_logger.py",),
     "ray": (
-        "satgan/train/ray_", "satgan/cluster/", "tune/", "bench/tile_peers.py", "bench/faults.py", "bench/start.py",
+        "satgan/train/ray_", "satgan/cluster/", "tune/", "bench/tile_peers.py", "bench/faults_ray.py",
+        "bench/bare_trainer.py", "bench/start.py",
     ),
     "optuna": ("tune/schedule.py",),
     "tune": ("tune/", "satgan/sweep_verbs.py"),

@@ -143,6 +143,19 @@ def checkpoints_lie_about(record: RunRecord) -> Finding | None:
     return graded("S09", "kept", more, found, f"satgan prune {train.store.rstrip('/')}/{train.name}")
 
 
+def checkpoints_are_not_written(record: RunRecord) -> Finding | None:
+    """S09: the store does not take them, so a kill would undo more and more."""
+    failed = _last(record, "checkpoint_failed", "checkpoint_whole", "start", "resume")
+    if failed is None or failed["event"] != "checkpoint_failed":
+        return None
+    newest = max(event["step"] for event in record.events if event["event"] in ("checkpoint", "checkpoint_failed"))
+    missing = (newest - failed["stands"]) / record.config.train.checkpoint_steps
+    stands = f"that after step {failed['stands']} stands" if failed["stands"] else "none stands yet"
+    found = f"the newest checkpoint was not written, {stands}: {failed['found']}"
+    finding = graded("S09", "unwritten", missing, found, failed["remedy"])
+    return finding and finding._replace(since_step=failed["step"])
+
+
 def no_pictures(record: RunRecord) -> Finding | None:
     """S10: a run with checkpoints and nothing to look at."""
     if record.pictures is None or _last(record, "checkpoint") is None:
@@ -204,7 +217,7 @@ RUN_CHECKS: Mapping[str, tuple[RunCheck, ...]] = {
     "S06": (twin_differs,),
     "S07": (tiles_are_few, tiles_are_copied),
     "S08": (inputs_are_outside,),
-    "S09": (checkpoints_lie_about,),
+    "S09": (checkpoints_lie_about, checkpoints_are_not_written),
     "S10": (no_pictures,),
     "S11": (layout_is_converted,),
     "S12": (inputs_were_scaled_twice,),

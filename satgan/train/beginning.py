@@ -59,6 +59,6 @@ def note_start(journal: Journal, start: Start, about: Mapping[str, Any]) -> None
     for restart in start.restarts:
         if restart["time"] not in told:
             journal.event(start.step, "restart", **restart)
-    journal.event(start.step, "resume" if start.step else "start", **about)
+    journal.event(start.step, "resume" if start.step else "start", undone_steps=journal.undone_steps, **about)
     for corrupt in start.corrupt:
         journal.event(start.step, "corrupt_checkpoint", **corrupt.about())

@@ -2,11 +2,15 @@
 
 {"step": 20, "numbers": {…}, "timing": {…}}     at log steps; `numbers` follow from config and seed alone
 {"step": 0, "event": "start", …}                start, resume, checkpoint, stop, end
+                                                start and resume have `undone_steps`: what an attempt before this one
+                                                had logged beyond `step`; those steps are taken again
                                                 where prices are known `timing`, stop and end have `dollars`: the cost
                                                 of all attempts so far (satgan/train/cost.py)
 {"step": 0, "event": "failed", "found": …}      what ended the attempt
 {"step": 500, "event": "corrupt_checkpoint", "corrupt_step": 1000, "found": …, "aside": …}     on resume
 {"step": 500, "event": "checkpoint_failed", "found": …, "remedy": …, "stands": 0}              it is tried again
+{"step": 1000, "event": "checkpoint_whole"}     the first one after such failures
+{"step": 1000, "event": "held_up", "seconds": 35.6}      steps stood still for the checkpoint before: the store is slow
 {"step": 700, "event": "diverged", "found": "real_loss_before = nan", "attempt": 0}
 {"step": 500, "event": "rollback", "attempt": 1, "diverged_step": 700, "found": …}       satgan/train/divergence.py
 {"step": 1, "event": "not_recorded", "why": …}  a GPU computes the steps directly: its graphs failed (gan/graphs.py)
@@ -75,6 +79,9 @@ class Journal:
         with folder_errors_told("write the journal", str(path)):
             self.dollars = dollars_in(path.read_bytes()) if path.exists() else 0.0
             """What attempts before this one have cost, what is dropped now included."""
+            reached = max((entry["step"] for entry in entries_in(path.read_bytes())), default=0) if path.exists() else 0
+            self.undone_steps = max(0, reached - start_step)
+            """Steps that an attempt before this one has noted, and that are taken again."""
             for entry in _kept_until(path, start_step):
                 checkup.hear(entry)
             self._file = path.open("ab", buffering=0)

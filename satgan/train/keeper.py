@@ -33,6 +33,8 @@ from satgan.train.watch import Watch
 from satgan.train.writer import Writer
 
 NOT_WRITTEN = "the checkpoint was not written"
+HELD_UP_SECONDS = 1.0
+"""From here the journal has it that steps waited for the checkpoint before: a slow store is seen there."""
 
 
 class Keeper:
@@ -63,6 +65,8 @@ class Keeper:
         self._frames: list[torch.Tensor] = []
         self._untold: tuple[int, dict[str, float]] | None = None
         self._news: list[tuple[int, Judgement]] = []
+        self._is_failing = False
+        """In the writer's thread: whether an attempt failed and none has succeeded since."""
         self._kept_at = -math.inf
 
     @property
@@ -93,13 +97,17 @@ class Keeper:
         Raises:
             StoreError: no checkpoint could be written since the run began, for too long.
         """
+        begun = time.monotonic()
         self._tell(self._writer.make_way())
+        waited_seconds = time.monotonic() - begun
         self.note_judgement(journal, wait=False)
         self._tell_news()
         snapshot = take_snapshot(self._pair, step, self._origin)
         self._untold, self._kept_at = (step, numbers), time.monotonic()
         if journal and snapshot:
             journal.event(step, "checkpoint", grid=grid_name(step))
+            if waited_seconds >= HELD_UP_SECONDS:
+                journal.event(step, "held_up", seconds=round(waited_seconds, 1))
             self._frames += self._film.take()
             self._bringing = step, journal
             self._writer.begin(partial(self._bring, snapshot, journal))
@@ -176,6 +184,9 @@ class Keeper:
                 return False
             self._whole_step = snapshot.step
             self._troubles.passed(NOT_WRITTEN)
+            if self._is_failing:
+                journal.event(snapshot.step, "checkpoint_whole")
+                self._is_failing = False
         journal.stands(self.sure_step)
         if self._scorer:
             self._scorer.submit(snapshot.step, averaged)
@@ -201,6 +212,7 @@ class Keeper:
         assert self._bringing is not None
         step, journal = self._bringing
         stands = f"that after step {self._whole_step} stands" if self._whole_step else "none stands yet"
+        self._is_failing = True
         if attempt == 1:
             journal.event(step, "checkpoint_failed", found=error.found, remedy=error.remedy, stands=self._whole_step)
         self._troubles.failed(NOT_WRITTEN, error, f"it is tried again, {stands}")

@@ -34,6 +34,7 @@ def judged(ratio: float) -> tuple[dict[str, Any], ...]:
 START = EVENTS[0]
 BARE = ({"step": 500, "event": "judged", "score": 3.0, "scores": {name: {"value": 0.5} for name in "abc"}},)
 UNJUDGED = [{"step": step, "event": "unjudged", "why": "the judge failed"} for step in (500, 1000, 1500)]
+FAILED = {"step": 1000, "event": "checkpoint_failed", "found": "403", "remedy": "ask for it", "stands": 500}
 BROKEN: dict[str, tuple[str, str, RunRecord]] = {
     "over-budget": ("S02", "error", run_record(groups={"train": {"budget_hours": 1}})),
     "waiting": ("S04", "warning", run_record(timing=lambda step: {"waited_share": 0.1})),
@@ -43,6 +44,10 @@ BROKEN: dict[str, tuple[str, str, RunRecord]] = {
     "copies": ("S07", "error", run_record(events=judged(0.1))),
     "bytes": ("S08", "error", run_record(events=inputs(0.0, 255.0, True))),
     "litter": ("S09", "warning", run_record(checkpoints=9)),
+    "unwritten": ("S09", "warning", run_record()._replace(events=[START, FAILED])),
+    "unwritten-for-long": (
+        "S09", "error", run_record()._replace(events=[START, FAILED, {"step": 5500, "event": "checkpoint"}])
+    ),
     "unseen": ("S10", "warning", run_record(pictures=0)),
     "layout": ("S11", "warning", run_record(events=inputs(-1.0, 1.0, False))),
     "twice": ("S12", "error", run_record(events=inputs(-1.0, -0.992, True))),
@@ -138,6 +143,12 @@ def test_how_a_run_begins_is_no_error_of_balance(loss: float) -> None:
     assert [(one.rule, one.level) for one in examine([begins])] == [("G04", "warning")]
     goes_on = run_record(1000, numbers=lambda step: {"fake_loss_before": loss})
     assert [one.rule for one in at_least(examine([goes_on]), "error")] == ["S37"]
+
+
+@pytest.mark.parametrize("then", ["checkpoint_whole", "resume"])
+def test_a_checkpoint_that_is_whole_in_the_end_is_no_finding(then: str) -> None:
+    """S09: written by a later attempt, or found whole by one who resumed."""
+    assert examine([run_record()._replace(events=[START, FAILED, START | {"step": 1000, "event": then}])]) == []
 
 
 def test_what_is_over_is_no_finding() -> None:

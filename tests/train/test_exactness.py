@@ -14,12 +14,12 @@ from satgan.config import Config
 from satgan.errors import CheckpointError
 from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.gan.noise import Draws, draw
+from satgan.tiles.store import open_store
 from satgan.tiles.stream import TileStream
 from satgan.tiles.tile_set import open_tile_set
 from satgan.train.checkpoint import complete_steps
 from satgan.train.feed import Feed
 from satgan.train.lane_tree import lanes_of
-from satgan.train.run_folder import RunFolder
 from satgan.train.start import prepare
 from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
 from tests.train.options import OPTIONS, TOGETHER
@@ -153,15 +153,14 @@ def test_the_global_batch_does_not_depend_on_the_workers(make_config: MakeConfig
         assert _global_batches(config, workers) == alone
 
 
-def test_old_checkpoints_are_removed(make_config: MakeConfig) -> None:
-    config = make_config(train={"steps": 12, "checkpoint_steps": 2, "keep_checkpoints": 2})
-    outcome = run(config)
-    store = RunFolder(config.train.store, config.train.name).store
+def test_old_checkpoints_are_removed(make_config: MakeConfig, place: str) -> None:
+    """From a bucket too, with all their files."""
+    outcome = run(make_config(train={"store": place, "steps": 12, "checkpoint_steps": 2, "keep_checkpoints": 2}))
+    store = open_store(outcome.run)
     assert complete_steps(store) == [10, 12]
-    assert sorted(path.name for path in (Path(outcome.run) / "checkpoints").iterdir()) == [
-        "step-00000010",
-        "step-00000012",
-    ]
+    assert {key.split("/")[1] for key, _ in store.list("checkpoints/")} == {"step-00000010", "step-00000012"}
+    if not place.startswith("s3://"):
+        assert len(list(Path(outcome.run, "checkpoints").iterdir())) == 2
 
 
 def test_other_settings_are_refused_with_every_difference(make_config: MakeConfig) -> None:

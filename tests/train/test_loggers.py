@@ -305,6 +305,7 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
     monkeypatch.setattr("satgan.train.loggers.find_spec", lambda name: True)
     with pytest.raises(InputError, match="MLFLOW_TRACKING_URI"):
         check_loggers(make_config(train={"loggers": "mlflow", "store": "s3://bucket/runs"}))
+    check_loggers(make_config(train={"loggers": "wandb"}))  # its files lie in the run's folder
     offline = make_config(train={"loggers": "wandb", "store": "s3://bucket/runs"})
     with pytest.raises(InputError, match=r"offline here(.|\n)*WANDB_API_KEY"):
         check_loggers(offline)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.train.conftest import MakeConfig, journal_numbers, run, until, weight
 SOONER = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 200, "health_check_failure_threshold": 5}
 HEAD = {"num_cpus": 1, "include_dashboard": False, "_system_config": SOONER}
 """A lost machine is noticed after a second, not after a quarter of a minute."""
+TRAIN = {"steps": 100_000, "checkpoint_steps": 7, "log_steps": 1, "film_steps": 1000, "keep_checkpoints": 1}
 RAY = str(Path(sys.executable).parent / "ray")
 
 
@@ -51,17 +53,10 @@ def test_a_machine_goes_with_notice_and_another_comes(
 ) -> None:
     """2 workers; a notice is followed by a checkpoint; the machine goes, 1 worker goes on; one comes, 2 go on."""
     machine = cluster.add_node(num_cpus=1)
-    train = {"steps": 100_000, "checkpoint_steps": 7, "log_steps": 1, "film_steps": 1000, "keep_checkpoints": 1}
-    elastic = train | {"workers": "1:2", "restarts": 0, "resize_seconds": 1.0}
+    elastic = TRAIN | {"workers": "1:2", "restarts": 0, "resize_seconds": 1.0}
     config, _ = prepare(make_config(train=elastic), lambda text: None)
     journal = Path(config.train.store) / "run" / "journal.jsonl"
-
-    def entries() -> list[dict[str, Any]]:
-        lines = journal.read_text().splitlines(keepends=True) if journal.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
-
-    def workers() -> list[int]:
-        return [entry["workers"] for entry in entries() if entry.get("event") in ("start", "resume")]
+    entries, workers = partial(noted, journal), partial(begun_with, journal)
 
     def has_saved_at_notice() -> bool:
         notices = [entry["step"] for entry in entries() if entry.get("event") == "preemption"]
@@ -91,9 +86,52 @@ def test_a_machine_goes_with_notice_and_another_comes(
     lost, more = [entry["why"] for entry in entries() if entry.get("event") == "restart"]
     assert "taken away" in lost
     assert "room for 2" in more
+    check_ends_as_one_left_alone(make_config, journal)
 
-    steps = {"steps": max(entry["step"] for entry in entries()) + 3}
-    parts, whole = (run(make_config(train=train | steps | {"name": name})) for name in ("run", "whole"))
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_machine_is_lost_without_notice(make_config: MakeConfig, cluster: Cluster) -> None:
+    """Its raylet is killed, and with it the worker: that is a crash, and the run goes on with the one that is left."""
+    machine = cluster.add_node(num_cpus=1)
+    config, _ = prepare(make_config(train=TRAIN | {"workers": "1:2", "restarts": 1}), lambda text: None)
+    journal = Path(config.train.store) / "run" / "journal.jsonl"
+
+    def happen() -> None:
+        try:
+            until(lambda: begun_with(journal) == [2] and noted(journal)[-1]["step"] > 10)
+            machine.kill_raylet(check_alive=False)
+            until(lambda: begun_with(journal) == [2, 1] and "numbers" in noted(journal)[-1])
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as pool:
+        happened = pool.submit(happen)
+        with pytest.raises(Stopped, match="stopped after step"):
+            launch(config, lambda progress: None, lambda text: None)
+        happened.result()
+    (restart,) = [entry for entry in noted(journal) if entry.get("event") == "restart"]
+    assert "died" in restart["why"] or "Connection" in restart["why"]
+    assert restart["step"] % 7 == 0, "nothing is lost beyond the last checkpoint"
+    check_ends_as_one_left_alone(make_config, journal)
+
+
+def noted(journal: Path) -> list[dict[str, Any]]:
+    """What a journal holds now."""
+    lines = journal.read_text().splitlines(keepends=True) if journal.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def begun_with(journal: Path) -> list[int]:
+    """With how many workers each attempt began."""
+    return [entry["workers"] for entry in noted(journal) if entry.get("event") in ("start", "resume")]
+
+
+def check_ends_as_one_left_alone(make_config: MakeConfig, journal: Path) -> None:
+    """The run goes on for some steps, here."""
+    steps = {"steps": max(entry["step"] for entry in noted(journal)) + 3}
+    parts, whole = (run(make_config(train=TRAIN | steps | {"name": name})) for name in ("run", "whole"))
     assert weights_of(parts.checkpoint) == weights_of(whole.checkpoint)
     assert journal_numbers(parts.run) == journal_numbers(whole.run)
 

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -12,14 +13,16 @@ from pathlib import Path
 import pytest
 
 from satgan.config import Config
-from satgan.errors import StoreUnreachable
+from satgan.errors import Stopped, StoreUnreachable
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.tiles.store import open_store
-from satgan.train.checkpoint import complete_steps
+from satgan.train.checkpoint import complete_steps, name_of
+from satgan.train.journal import entries_in, events_in
 from satgan.train.keeper import NOT_WRITTEN
 from satgan.train.loop import train_loop
 from satgan.train.outcome import Outcome
+from satgan.train.start import hold, prepare, start
 from satgan.train.watch import Watch
 from tests.conftest import small_disk_at
 from tests.tiles.fault_proxy import Fault, FaultProxy, dropped, fault_proxy, late, refused
@@ -109,6 +112,11 @@ def check_weathered(alone: Outcome, weathered: str, said: list[str], why: str) -
     assert (told["step"], told["stands"]) == (10, 5)
     assert why in told["found"]
     assert told["remedy"]
+    whole = [entry["step"] for entry in entries if entry.get("event") == "checkpoint_whole"]
+    assert whole in ([15], [20]), "the first one after the trouble"
+    found = [entry for entry in entries if entry.get("rule") == "S09"]
+    assert [entry["event"] for entry in found] == ["finding", "finding_over"]
+    assert why in found[0]["found"]
     (line,) = [text for text in said if text.startswith(NOT_WRITTEN)]
     assert "that after step 5 stands" in line
     assert said.count(f"over: {NOT_WRITTEN}") == 1
@@ -203,3 +211,47 @@ def test_a_slow_bucket_holds_checkpoints_back_and_loses_none(
     assert complete_steps(open_store(outcome.run)) == [5, 10, 12]
     slow = brought(outcome.run, tmp_path / "slow")
     assert weights_of(f"{slow}/checkpoints/step-00000012") == weights_of(alone.checkpoint)
+    held = [entry for entry in entries_in(Path(slow, "journal.jsonl").read_bytes()) if entry.get("event") == "held_up"]
+    assert [entry["step"] for entry in held] == [10, 12]
+    assert min(entry["seconds"] for entry in held) >= 1
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_under_ray_too_a_bucket_that_is_away_ends_nothing(
+    make_config: MakeConfig, s3_prefix: str, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it have workers started anew: for Ray's own records, and the driver's lease, it is away as well."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "what Ray sets as it starts shall go again")
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    train = {"steps": 100_000, "checkpoint_steps": 50, "log_steps": 10, "film_steps": 1000, "keep_checkpoints": 1}
+    config, _ = prepare(make_config(train=train | {"store": s3_prefix, "workers": 1}), lambda text: None)
+    store, shown, over = open_store(f"{s3_prefix}/run"), list[int](), threading.Event()
+
+    def happen() -> None:
+        try:
+            wait_until(lambda: complete_steps(store))
+            proxy.block = lambda method, key: dropped
+            begun = shown[-1]
+            time.sleep(4)
+            assert shown[-1] > begun, "steps went on"
+            proxy.block = lambda method, key: None
+            reached = shown[-1]
+            wait_until(lambda: complete_steps(store)[-1] > reached)
+        finally:
+            over.set()
+
+    with ThreadPoolExecutor(1) as pool, hold(config) as lease:
+        happened = pool.submit(happen)
+        with pytest.raises(Stopped):
+            start(config, lease, lambda progress: shown.append(progress.step), lambda text: None, stop=over.is_set)
+        happened.result()
+    events = events_in(store.read("journal.jsonl"))
+    assert "checkpoint_failed" in [entry["event"] for entry in events]
+    assert not [entry for entry in events if entry["event"] in ("restart", "resume", "failed")]
+    steps = {"steps": complete_steps(store)[-1]}
+    alone = run(make_config(train=train | steps | {"name": "alone"}))
+    away = brought(store.url, tmp_path / "away")
+    assert weights_of(f"{away}/checkpoints/{name_of(steps['steps'])}") == weights_of(alone.checkpoint)
+    assert journal_numbers(away) == journal_numbers(alone.run)
