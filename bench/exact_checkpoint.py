@@ -17,7 +17,7 @@ from satgan.tiles.store import FolderStore
 from satgan.train.device import decide
 from satgan.train.divergence import wrong_tensors
 from satgan.train.origin import Origin
-from satgan.train.snapshot import PlayerSnapshot, Snapshot, take_snapshot, write_snapshot
+from satgan.train.snapshot import Copies, PlayerSnapshot, Snapshot, take_snapshot, write_snapshot
 
 
 class Held(NamedTuple):
@@ -54,14 +54,14 @@ def measure_checkpoints(preset: str, config: Config, device: torch.device, round
     ours = OurStep(config, make_batches(config, device), device)
     taken = config.recipe.history_capacity
     ours.step(0)
-    alone, hold, extra, snapshot_bytes = [], [], [], 0
+    alone, hold, extra, snapshot_bytes, copies = [], [], [], 0, Copies()
     with tempfile.TemporaryDirectory(prefix="satgan-bench-") as folder, ThreadPoolExecutor(1) as writer:
         store = FolderStore(Path(folder))
         for _ in range(rounds):
             alone.append(seconds_of(ours.step, steps, device) / steps)
             start = time.perf_counter()
             assert not wrong_tensors(ours.pair)
-            snapshot = take_snapshot(ours.pair, taken, Origin("bench"))
+            snapshot = take_snapshot(ours.pair, taken, Origin("bench"), copies)
             assert snapshot is not None
             wait_for(device)
             hold.append(time.perf_counter() - start)

@@ -16,7 +16,13 @@ COMMIT_NAME = "SATGAN_COMMIT"
 def versions() -> dict[str, str]:
     """satgan and its commit, Python, and the libraries that numbers depend on."""
     found = {"satgan": __version__, "commit": commit(), "python": platform.python_version()}
-    return found | {name: metadata.version(name) for name in ("torch", "numpy")}
+    return found | {name: _version(name) for name in ("torch", "numpy")}
+
+
+@cache
+def _version(library: str) -> str:
+    """Read once: it takes a millisecond, and steps stand still while a checkpoint is taken."""
+    return metadata.version(library)
 
 
 @cache

@@ -27,7 +27,7 @@ from satgan.train.origin import Origin
 from satgan.train.retention import regular_step, remove, remove_unwanted
 from satgan.train.run_folder import RunFolder
 from satgan.train.scorer import Scorer
-from satgan.train.snapshot import Snapshot, take_snapshot, write_snapshot
+from satgan.train.snapshot import Copies, Snapshot, take_snapshot, write_snapshot
 from satgan.train.troubles import Troubles
 from satgan.train.watch import Watch
 from satgan.train.writer import Writer
@@ -63,6 +63,7 @@ class Keeper:
         self._writer = Writer(thread, start_step > 0, self._not_written)
         self._bringing: tuple[int, Journal] | None = None
         self._frames: list[torch.Tensor] = []
+        self._copies = Copies()
         self._untold: tuple[int, dict[str, float]] | None = None
         self._news: list[tuple[int, Judgement]] = []
         self._is_failing = False
@@ -102,7 +103,7 @@ class Keeper:
         waited_seconds = time.monotonic() - begun
         self.note_judgement(journal, wait=False)
         self._tell_news()
-        snapshot = take_snapshot(self._pair, step, self._origin)
+        snapshot = take_snapshot(self._pair, step, self._origin, self._copies)
         self._untold, self._kept_at = (step, numbers), time.monotonic()
         if journal and snapshot:
             journal.event(step, "checkpoint", grid=grid_name(step))

@@ -7,6 +7,7 @@ them (tensors with names, files, digests) and where it goes is another thread's 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -62,14 +63,30 @@ class Snapshot(NamedTuple):
     taken: "torch.cuda.Event | None"
 
 
+class Copies:
+    """Copies of tensors by name, each where the one before was: pages that are new to a process take it longer to get
+    than to fill."""
+
+    def __init__(self) -> None:
+        self._by_name: Tensors = {}
+
+    def copy(self, name: str, tensor: Tensor) -> Tensor:
+        """The tensor's, of the same layout; it stands until the next of that name."""
+        held = self._by_name.get(name)
+        if held is None or held.shape != tensor.shape:
+            held = self._by_name[name] = torch.empty_like(tensor)
+        return held.copy_(tensor)
+
+
 @torch.no_grad()
-def take_snapshot(pair: Pair, step: int, origin: Origin) -> Snapshot | None:
+def take_snapshot(pair: Pair, step: int, origin: Origin, copies: Copies) -> Snapshot | None:
     """What the checkpoint after `step` steps needs; every worker calls it, worker 0 gets it.
 
     Args:
         pair: after that step.
         step: steps taken.
         origin: what the checkpoint records of where its numbers come from.
+        copies: where they are made; the snapshot before is none any more.
     """
     filled = [lane.history.tiles[:step] for lane in pair.lanes]
     histories = ranks.gather_lanes(filled, pair.config.train.lanes)
@@ -84,8 +101,12 @@ def take_snapshot(pair: Pair, step: int, origin: Origin) -> Snapshot | None:
         "config": pair.config.model_dump(mode="json"),
         "versions": versions(),
     }
-    generator, discriminator = _copied(pair.generator), _copied(pair.discriminator)
-    average, histories = pair.average.clone(), [tiles.clone() for tiles in histories]
+    generator, discriminator = (
+        _copied(player, partial(_copy_of, copies, name))
+        for name, player in (("generator", pair.generator), ("discriminator", pair.discriminator))
+    )
+    average = copies.copy("average", pair.average)
+    histories = [copies.copy(history_name(lane), tiles) for lane, tiles in enumerate(histories)]
     return Snapshot(step, state, generator, discriminator, average, histories, moment(pair.device))
 
 
@@ -133,20 +154,25 @@ def write_files(
     run.write(f"{key}/{COMPLETE_NAME}", hashlib.sha256(text).hexdigest().encode())
 
 
-def _copied(player: Player) -> PlayerSnapshot:
-    held = {name: adam.moments for name, adam in player.adams.items()}
-    moments = {
-        name: (each["exp_avg"].clone(), each["exp_avg_sq"].clone(), each["step"].clone())
-        for name, each in held.items()
-        if each  # an Adam that never stepped has none
-    }
-    return PlayerSnapshot(player.weights.clone(), _buffers(player), moments)
+def _copy_of(copies: Copies, owner: str, name: str, tensor: Tensor) -> Tensor:
+    return copies.copy(f"{owner}.{name}", tensor)
 
 
-def _buffers(player: Player) -> Tensors:
+def _copied(player: Player, copy: Callable[[str, Tensor], Tensor]) -> PlayerSnapshot:
+    def moments_of(adam: str) -> tuple[Tensor, Tensor, Tensor]:
+        held = player.adams[adam].moments
+        first, second, steps = (copy(f"{adam}.{name}", held[name]) for name in ("exp_avg", "exp_avg_sq", "step"))
+        return first, second, steps
+
     set_running_statistics(player.network, player.running)
     parameters = {name for name, _ in player.network.named_parameters()}
-    return {name: value.clone() for name, value in player.network.state_dict().items() if name not in parameters}
+    state = player.network.state_dict().items()
+    return PlayerSnapshot(
+        copy("weights", player.weights),
+        {name: copy(name, value) for name, value in state if name not in parameters},
+        # An Adam that never stepped has none.
+        {name: moments_of(name) for name, adam in player.adams.items() if adam.moments},
+    )
 
 
 def _files(pair: Pair, snapshot: Snapshot, averaged: Generator) -> Iterator[tuple[str, Tensors]]:
