@@ -255,6 +255,7 @@ def go_idle(world: Lab, watch: Watch) -> None:
 def take_down(world: Lab, watch: Watch) -> None:
     """`ray down` leaves no machine."""
     world.run("ray", "down", FILE, "-y", timeout_seconds=300)
+    watch.say("ray down has ended")
     until(lambda: not world.machines(), 60, "every machine is gone")
     until(lambda: not any(machine["pid"] for machine in world.machines("terminated")), 60, "every host is gone")
     watch.say(f"ray down left nothing of {len(world.machines('terminated'))} machines")
