@@ -1,18 +1,19 @@
 """Which worker this is, and what workers tell each other. Without a process group: worker 0 of 1 (law 3).
 
-The only user of torch.distributed. A process group, where there is one, was made by the launcher (Ray Train). When a
-worker is lost, or one more is to come, Ray Train destroys the group from another thread, under the steps that are still
-going on. Who had company and has none any more is not alone: it would go on with its own lanes for all of them, and
-write that down. So every function here raises WorkersLost then.
+The only user of torch.distributed. A launcher has each of several workers `join` the others. Nobody leaves before its
+process ends: who had company and has none any more is not alone, it would go on with its own lanes for all of them, and
+write that down. Where the others are gone, every function here raises WorkersLost.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from satgan.errors import WorkersLost
 from satgan.train.lane_tree import add_rows, add_up, by_lane, lanes_of, sums_of
@@ -20,21 +21,43 @@ from satgan.train.lane_tree import add_rows, add_up, by_lane, lanes_of, sums_of
 GONE = ("Connection closed", "Connection reset", "Broken pipe", "remote process exited", "communicator was aborted")
 """What gloo and NCCL say when the other end is not there any more. A time limit or a message of another size is told in
 their own words: the others are there then."""
-ENDED = "the launcher ended it"
-_company: set[int] = set()
-"""Sizes of the groups that this process has been in."""
+GOES_ON = "under Ray the run goes on from the last checkpoint by itself; else the same command does that"
+
+
+def join(number: int, workers: int, address: str, backend: str, seconds: float, told: Callable[[str], str]) -> None:
+    """Makes the process group with the other workers.
+
+    Args:
+        number: of this worker, from 0.
+        workers: of the run, 2 or more.
+        address: of this machine, for the others.
+        backend: gloo or nccl.
+        seconds: how long workers wait for one that is alive but does not come, here and at every message.
+        told: returns, on every worker, what worker 0 gives it.
+
+    Raises:
+        WorkersLost: they did not find each other.
+    """
+    timeout = timedelta(seconds=seconds)
+    try:
+        # Worker 0 tells which port it has once it has it: one that is only free may be another's by then.
+        first = None if number else TCPStore(address, 0, is_master=True, timeout=timeout, wait_for_workers=False)
+        host, _, port = told(f"{address} {first.port if first else ''}").rpartition(" ")
+        store = first or TCPStore(host, int(port), timeout=timeout)
+        dist.init_process_group(backend, store=store, rank=number, world_size=workers, timeout=timeout)
+    except RuntimeError as error:
+        found = f"worker {number} of {workers} did not find the others: {error}"
+        raise WorkersLost(found, GOES_ON) from error
 
 
 def rank() -> int:
     """This worker's number, 0 without a launcher."""
-    with _talking():
-        return dist.get_rank() if _grouped() else 0
+    return dist.get_rank() if _grouped() else 0
 
 
 def world_size() -> int:
     """How many workers there are, 1 without a launcher."""
-    with _talking():
-        return dist.get_world_size() if _grouped() else 1
+    return dist.get_world_size() if _grouped() else 1
 
 
 def sum_over_lanes(messages: list[Tensor], lanes: int, into: Tensor | None = None) -> Tensor:
@@ -165,18 +188,8 @@ def barrier() -> None:
 
 
 def _grouped() -> bool:
-    """Whether there is a process group.
-
-    Raises:
-        WorkersLost: not any more.
-    """
-    if dist.is_available() and dist.is_initialized():
-        with _talking():
-            _company.add(dist.get_world_size())
-        return True
-    if max(_company, default=1) > 1:
-        raise _lost(ENDED)
-    return False
+    """Whether there is a process group."""
+    return dist.is_available() and dist.is_initialized()
 
 
 @contextmanager
@@ -184,16 +197,9 @@ def _talking() -> Iterator[None]:
     """A block that fails of others that are gone with WorkersLost, of anything else as it does."""
     try:
         yield
-    except (RuntimeError, ValueError) as error:
+    except RuntimeError as error:
         gone = next((words for words in GONE if words in str(error)), "")
-        if not gone and dist.is_initialized():
+        if not gone:
             raise
-        raise _lost(gone or ENDED) from error
-
-
-def _lost(why: str) -> WorkersLost:
-    return WorkersLost(
-        f"the group of {max(_company, default=1)} workers is no more ({why}): one of them or its machine was lost, or "
-        "the group gets another size",
-        "under Ray the run goes on from the last checkpoint by itself; else the same command does that",
-    )
+        found = f"the group of {dist.get_world_size()} workers is no more ({gone}): one of them or its machine was lost"
+        raise WorkersLost(found, GOES_ON) from error

@@ -28,7 +28,6 @@ ENVIRONMENT = {
     "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "2",
     # One attempt to find room. Ray's view of its machines is up to 20 s old, so the next one knows better.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",
-    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",  # a hung worker does not take part in it
 }
 """Ray's own settings, where the user gives none."""
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import ray
 import ray.train
 from ray.train import CheckpointUploadMode, FailureConfig, RunConfig, ScalingConfig
+from ray.train.backend import Backend
+from ray.train.collective import broadcast_from_rank_zero
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from satgan.config import Config
@@ -23,6 +25,7 @@ from satgan.train.checkpoint import complete_steps
 from satgan.train.loop import train_loop
 from satgan.train.outcome import Outcome
 from satgan.train.progress import Progress
+from satgan.train.ranks import join
 from satgan.train.ray_board import left_asker, open_board, stop_asker, watching
 from satgan.train.ray_cluster import ray_running
 from satgan.train.ray_faults import Referee, own_error
@@ -40,6 +43,23 @@ COLLECTIVE_SECONDS = 900
 ORPHAN_SECONDS = 0.5
 RAY_FOLDER = ".ray"
 """Where Ray Train keeps its own records, beside the runs."""
+
+
+class _NoMeeting(Backend):
+    """Ray Train's own makes the process group before the workers' work begins. What fails then ends the run; where a
+    worker dies, others start, but what was set aside for the former ones stays taken (Ray 2.60). As part of the work it
+    is a crash like any other."""
+
+    share_cuda_visible_devices = True
+
+
+class _TorchConfig(TorchConfig):
+    """PyTorch's settings under Ray Train, but for the process group: workers `join` one."""
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        """What Ray Train does beside the workers' work."""
+        return _NoMeeting
 
 
 class _Trainer(TorchTrainer):
@@ -80,13 +100,17 @@ def worker(about: dict[str, Any]) -> Any:
     config, board = as_begun(Config.model_validate(about["config"])), about["board"]
     notices, restarts = _Notices(), ray.get(board.restarts.remote())
     context = ray.train.get_context()
-    rank = context.get_world_rank()
-    gauges = Gauges(config.train, rank, context.get_world_size())
+    rank, workers = context.get_world_rank(), context.get_world_size()
+    gauges = Gauges(config.train, rank, workers)
     watch = Watch(
         board.pin.remote, _report, stop_asker(board), board.say.remote, notices.due, notices.news, restarts,
         left_asker(board), board.judge.remote, gauges.set, lambda rate, told: ray.get(board.bill.remote(rate, told)),
     )  # fmt: skip
     with words_told(f"[worker {rank} on {socket.gethostname()}]", board.say.remote):
+        if workers > 1:
+            os.environ["LOCAL_WORLD_SIZE"] = str(context.get_local_world_size())
+            address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+            join(rank, workers, address, about["backend"], COLLECTIVE_SECONDS, broadcast_from_rank_zero)
         outcome = train_loop(config, watch)
     return tuple(outcome) if outcome else None
 
@@ -143,11 +167,13 @@ def launch(
         board = open_board()
         trainer = _Trainer(
             worker,
-            train_loop_config={"config": config.model_dump(mode="json"), "board": board},
+            train_loop_config={
+                "config": config.model_dump(mode="json"), "board": board, "backend": "nccl" if gpus else "gloo",
+            },
             scaling_config=_scaling(config, gpus),
             run_config=_run_config(config, board),
-            torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=COLLECTIVE_SECONDS),
-        )
+            torch_config=_TorchConfig(),
+        )  # fmt: skip
         with StopSignals(stop) as signals, watching(board, show, say, seconds_left, signals, judged):
             try:
                 result: Any = trainer.fit()

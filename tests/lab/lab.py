@@ -73,8 +73,9 @@ class Lab:
         (self.folder / "notices" / machine["id"]).write_text(told)
 
     def take_back(self, machine: Mapping[str, Any]) -> None:
-        """The cloud ends it: the power goes."""
+        """The cloud ends it: the power goes. Returns when it has."""
         (self.folder / "terminate").write_text(machine["id"])
+        until(lambda: machine["id"] not in {other["id"] for other in self.machines()}, 60, "the machine is gone")
 
     def run_out_of_spot(self) -> None:
         """From now on the cloud has no spot machine for anybody."""

@@ -21,6 +21,7 @@ from tests.cluster.stack import ROOT
 
 GATEWAY, METADATA = "172.31.255.254", "169.254.169.254"
 """In the network of moto's default VPC, where its instances get their addresses."""
+BRIDGE = "02:00:00:00:00:01"
 EC2_PORT, S3_PORT, BEHIND_PORT = 5000, 5001, 5002
 HOST = Path(__file__).parent / "host.sh"
 TOKEN = "a-metadata-token"
@@ -180,7 +181,9 @@ def _keep_alike(cloud: Cloud, folder: Path) -> None:
 
 def _network(folder: Path) -> None:
     for words in (
-        "link set lo up", "link add lab type bridge", f"addr add {GATEWAY}/16 dev lab",
+        # With an address of its own: else a bridge takes the lowest of its ports', and when the machine with that one
+        # comes or goes, the others talk to nobody until they have forgotten the former one.
+        "link set lo up", f"link add name lab address {BRIDGE} type bridge", f"addr add {GATEWAY}/16 dev lab",
         f"addr add {METADATA}/32 dev lab", "link set lab up",
     ):  # fmt: skip
         _run("ip", *words.split())

@@ -42,7 +42,6 @@ class Fate(NamedTuple):
     poison          (step, lane, attempts): in the first so many attempts that lane's noise is infinite in that step
     astray          (worker, step): that worker alone takes path A there, the others path B
     gone            (worker, step): it is killed there, as with its machine
-    disbanded       (worker, step): its process group is destroyed there, as Ray Train does when one of them is lost
     apart           each worker is on a machine of its own, as far as it knows
     timeout_seconds of what workers tell each other
     """
@@ -51,7 +50,6 @@ class Fate(NamedTuple):
     poison: tuple[int, int, int] | None = None
     astray: tuple[int, int] | None = None
     gone: tuple[int, int] | None = None
-    disbanded: tuple[int, int] | None = None
     apart: bool = False
     timeout_seconds: float = LIMIT_SECONDS
 
@@ -98,11 +96,9 @@ def _live(tree: dict[str, Any], worker: int, workers: int, meeting: str, left: A
 
 
 def _part(fate: Fate, here: tuple[int, int]) -> None:
-    """Takes this worker, or its company, away."""
+    """Takes this worker away."""
     if fate.gone == here:
         os.kill(os.getpid(), signal.SIGKILL)
-    if fate.disbanded == here:
-        dist.destroy_process_group()
 
 
 def _befall(fate: Fate, worker: int) -> Callable[[], int]:

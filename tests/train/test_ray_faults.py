@@ -32,7 +32,6 @@ def local_ray() -> Iterator[None]:
     patch = pytest.MonkeyPatch()
     patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     patch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "1")
-    patch.setenv("TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S", "1")
     ray.init(address="local", num_cpus=CPUS, include_dashboard=False, object_store_memory=10**8, log_to_driver=False)
     yield
     ray.shutdown()

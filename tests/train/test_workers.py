@@ -66,14 +66,13 @@ def test_a_worker_on_another_path_is_not_waited_for_for_ever(make_config: MakeCo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fate", [Fate(gone=(1, 5)), Fate(gone=(1, 5), apart=True), Fate(disbanded=(0, 5), apart=True)])
-def test_who_loses_the_others_says_so_and_writes_nothing_more(make_config: MakeConfig, fate: Fate) -> None:
-    """A worker whose group is destroyed under it would be worker 0 of 1 from then on, with half of the lanes."""
+@pytest.mark.parametrize("apart", [False, True])
+def test_who_loses_the_others_says_so_and_writes_nothing_more(make_config: MakeConfig, apart: bool) -> None:
+    """It is not worker 0 of 1 from then on, with half of the lanes."""
     config = make_config(train={"steps": 20, "checkpoint_steps": 4, "checkpoint_seconds": 0, "log_steps": 1})
-    assert 0 not in run_processes(config, 2, fate)
+    assert 0 not in run_processes(config, 2, Fate(gone=(1, 5), apart=apart))
     store = open_store(f"{config.train.store}/{config.train.name}")
     assert complete_steps(store) == [4]
     last = entries_in(store.read("journal.jsonl"))[-1]
     assert (last["step"], last["event"]) == (5, "failed")
-    assert "the group of 2 workers is no more" in last["found"]
-    assert ("Connection" if fate.gone else "the launcher ended it") in last["found"]
+    assert "the group of 2 workers is no more (Connection" in last["found"]
