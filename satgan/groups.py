@@ -245,8 +245,8 @@ class TrainConfig(Group):
     )
     checkpoint_seconds: NotNegative = Field(
         10,
-        description="but none closer than this to the one before, by worker 0's clock; the last always, and with "
-        "train.on_nan rollback all [s]",
+        description="but none closer than this to the one before, by worker 0's clock, nor while that one is still "
+        "under way to the store; the last always, and with train.on_nan rollback all [s]",
     )
     keep_checkpoints: Count = Field(3, description="newest checkpoints that are kept; older ones are removed (S09)")
     keep_best: Count = Field(1, description="best checkpoints by the judge's score that are kept besides (S09)")

@@ -1,9 +1,10 @@
 """What a run does at its checkpoints, beside the next steps: grid, film strip, journal, checkpoint, tidying up (S09).
 
-The step waits for a snapshot's flat copies, and for the attempt to write the checkpoint before if that is under way:
-there is one snapshot in memory at most. A checkpoint that cannot be written is tried again after growing pauses, until
-the next one is due and takes its place; the run goes on while one stands that it could resume from (`writer.py` has
-the limits). A checkpoint is told to the watch once it is whole, at the next one or at the end.
+The step waits for a snapshot's flat copies. There is one snapshot in memory at most: while the one before is still
+being brought to a slow store, a checkpoint that is due is left out; one that must be taken, such as the last, waits.
+A checkpoint that cannot be written is tried again after growing pauses, until the next one is due and takes its place;
+the run goes on while one stands that it could resume from (`writer.py` has the limits). A checkpoint is told to the
+watch once it is whole, at the next one or at the end.
 """
 
 import math
@@ -84,7 +85,7 @@ class Keeper:
         if not train.checkpoint_seconds or train.on_nan == "rollback":  # whose numbers shall depend on no clock
             return True
         since = time.monotonic() - self._kept_at
-        return ranks.first_says(since >= train.checkpoint_seconds)
+        return ranks.first_says(since >= train.checkpoint_seconds and not self._writer.is_busy)
 
     def keep(self, step: int, numbers: dict[str, float], journal: Journal | None) -> None:
         """Takes the checkpoint after `step` steps; the one before is whole when this returns, or was given up. With

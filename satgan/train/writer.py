@@ -29,12 +29,19 @@ class Writer:
         self._thread, self._stands, self._failed = thread, stands, failed
         self._doing: Future[bool] | None = None
         self._give_way = threading.Event()
+        self._pausing = False
         self._failing_since = self._last_call = math.inf
 
     def begin(self, job: Callable[[], bool]) -> None:
         """Begins a job; the one before has ended, by `make_way`. Its result is that of `make_way` or `finish`."""
         assert self._doing is None
+        self._pausing = False
         self._doing = self._thread.submit(job)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether `make_way` would have to wait now: a job is under way, and not in a pause between its attempts."""
+        return self._doing is not None and not self._doing.done() and not self._pausing
 
     def make_way(self) -> bool:
         """Waits for the attempt that is under way, and gives the job up if that fails; whether the job was done.
@@ -84,8 +91,10 @@ class Writer:
             else:
                 self._stands, self._failing_since = True, math.inf
                 return True
+            self._pausing = True
             if self._give_way.wait(pause):
                 return False
+            self._pausing = False
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _ended(self) -> bool:

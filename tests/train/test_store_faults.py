@@ -216,6 +216,18 @@ def test_a_slow_bucket_holds_checkpoints_back_and_loses_none(
     assert min(entry["seconds"] for entry in held) >= 1
 
 
+def test_steps_do_not_wait_for_a_slow_bucket_where_the_clock_decides(
+    make_config: MakeConfig, s3_prefix: str, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """What is due while the checkpoint before is under way is left out; the last one is not."""
+    alone = run(make_config(train={"name": "alone"}))
+    proxy.choose_write = lambda key, asked: late(0.5)
+    outcome = run(make_config(train={"store": s3_prefix, "checkpoint_seconds": 0.001}))
+    assert complete_steps(open_store(outcome.run)) == [5, 12]
+    slow = brought(outcome.run, tmp_path / "slow")
+    assert weights_of(f"{slow}/checkpoints/step-00000012") == weights_of(alone.checkpoint)
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
