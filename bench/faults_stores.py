@@ -36,7 +36,7 @@ OUTAGES: tuple[tuple[str, Fault, tuple[str, ...], float], ...] = (
     ("S3 refuses to write (403)", refused(403, "AccessDenied"), WRITES, 10),
     ("S3 full (507)", refused(507, "InsufficientStorage"), WRITES, 10),
 )
-TELLING = ("checkpoint_failed", "checkpoint_whole", "held_up")
+TELLING = ("checkpoint_failed", "left_out", "checkpoint_whole", "held_up")
 
 
 class Trouble(NamedTuple):
@@ -114,7 +114,7 @@ def _through(folder: Path, store: str, fault: str, seconds: float, do: Do) -> Tr
     steps: list[tuple[float, int]] = []
     moments: list[float] = []
     over, failures = threading.Event(), list[BaseException]()
-    config = config_of(folder, store, {})
+    config = config_of(folder, store, {"checkpoint_seconds": 1})
     run = f"{store}/run"
 
     def show(progress: Progress) -> None:

@@ -126,9 +126,10 @@ LIMITS: dict[tuple[str, str], Limit] = {
     ("S08", "largest"): Limit("largest value in the first batch", None, 1.001, "networks see [-1, 1]"),
     ("S09", "kept"): Limit("checkpoints beyond those that are kept", 3.0, None, "one is being written, one removed"),
     ("S09", "unwritten"): Limit(
-        "steps since the checkpoint that stands, while newer ones are not written [times train.checkpoint_steps]",
+        "checkpoints that were taken since the one that stands, and not written",
         1.0, 10.0, f"1: one is missing; 10: {OWN}",
     ),
+    ("S09", "late"): Limit("checkpoints left out while one is on its way to the store", 3.0, None, OWN),
     ("S10", "pictures"): Limit("pictures of a run with checkpoints", 0.0, None, "a grid with each", upwards=False),
     ("S11", "layout"): Limit("first batch not channels_last [1: yes]", 1.0, None, "the networks' layout"),
     ("S12", "span"): Limit(

@@ -145,15 +145,30 @@ def checkpoints_lie_about(record: RunRecord) -> Finding | None:
 
 def checkpoints_are_not_written(record: RunRecord) -> Finding | None:
     """S09: the store does not take them, so a kill would undo more and more."""
-    failed = _last(record, "checkpoint_failed", "checkpoint_whole", "start", "resume")
+    failed = _last(record, "checkpoint_failed", "checkpoint_whole", "start", "resume", "end")
     if failed is None or failed["event"] != "checkpoint_failed":
         return None
-    newest = max(event["step"] for event in record.events if event["event"] in ("checkpoint", "checkpoint_failed"))
-    missing = (newest - failed["stands"]) / record.config.train.checkpoint_steps
+    tried = {event["step"] for event in record.events if event["event"] in ("checkpoint", "checkpoint_failed")}
+    missing = sum(step > failed["stands"] for step in tried)
     stands = f"that after step {failed['stands']} stands" if failed["stands"] else "none stands yet"
-    found = f"the newest checkpoint was not written, {stands}: {failed['found']}"
+    found = f"{missing} checkpoint(s) were not written, {stands}: {failed['found']}"
     finding = graded("S09", "unwritten", missing, found, failed["remedy"])
     return finding and finding._replace(since_step=failed["step"])
+
+
+def checkpoints_are_late(record: RunRecord) -> Finding | None:
+    """S09: each takes the store longer than they are apart, so a kill would undo more than the config has it."""
+    left_out = _last(record, "left_out", "checkpoint", "start", "resume", "end")
+    if left_out is None or left_out["event"] != "left_out":
+        return None
+    steps = [event["step"] for event in record.events if event["event"] == "left_out"]
+    missing = sum(step > left_out["under_way"] for step in steps)
+    found = (
+        f"the checkpoint after step {left_out['under_way']} is on its way, {missing} that were due since were left out"
+    )
+    apart = record.config.train.checkpoint_steps * (missing + 1)
+    finding = graded("S09", "late", missing, found, f"--train.checkpoint-steps {apart}, or a store that is nearer")
+    return finding and finding._replace(since_step=left_out["under_way"])
 
 
 def no_pictures(record: RunRecord) -> Finding | None:
@@ -217,7 +232,7 @@ RUN_CHECKS: Mapping[str, tuple[RunCheck, ...]] = {
     "S06": (twin_differs,),
     "S07": (tiles_are_few, tiles_are_copied),
     "S08": (inputs_are_outside,),
-    "S09": (checkpoints_lie_about, checkpoints_are_not_written),
+    "S09": (checkpoints_lie_about, checkpoints_are_not_written, checkpoints_are_late),
     "S10": (no_pictures,),
     "S11": (layout_is_converted,),
     "S12": (inputs_were_scaled_twice,),

@@ -3,13 +3,15 @@
 {"step": 20, "numbers": {…}, "timing": {…}}     at log steps; `numbers` follow from config and seed alone
 {"step": 0, "event": "start", …}                start, resume, checkpoint, stop, end
                                                 start and resume have `undone_steps`: what an attempt before this one
-                                                had logged beyond `step`; those steps are taken again
+                                                had logged beyond `step`, as far as its journal came to the store;
+                                                those steps are taken again
                                                 where prices are known `timing`, stop and end have `dollars`: the cost
                                                 of all attempts so far (satgan/train/cost.py)
 {"step": 0, "event": "failed", "found": …}      what ended the attempt
 {"step": 500, "event": "corrupt_checkpoint", "corrupt_step": 1000, "found": …, "aside": …}     on resume
 {"step": 500, "event": "checkpoint_failed", "found": …, "remedy": …, "stands": 0}              it is tried again
 {"step": 1000, "event": "checkpoint_whole"}     the first one after such failures
+{"step": 1500, "event": "left_out", "under_way": 1000}   it was due, but the one before was still on its way
 {"step": 1000, "event": "held_up", "seconds": 35.6}      steps stood still for the checkpoint before: the store is slow
 {"step": 700, "event": "diverged", "found": "real_loss_before = nan", "attempt": 0}
 {"step": 500, "event": "rollback", "attempt": 1, "diverged_step": 700, "found": …}       satgan/train/divergence.py

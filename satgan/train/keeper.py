@@ -84,8 +84,11 @@ class Keeper:
             return step == train.steps
         if not train.checkpoint_seconds or train.on_nan == "rollback":  # whose numbers shall depend on no clock
             return True
-        since = time.monotonic() - self._kept_at
-        return ranks.first_says(since >= train.checkpoint_seconds and not self._writer.is_busy)
+        due, is_busy = time.monotonic() - self._kept_at >= train.checkpoint_seconds, self._writer.is_busy
+        if due and is_busy and self._bringing:
+            under_way, journal = self._bringing
+            journal.event(step, "left_out", under_way=under_way)
+        return ranks.first_says(due and not is_busy)
 
     def keep(self, step: int, numbers: dict[str, float], journal: Journal | None) -> None:
         """Takes the checkpoint after `step` steps; the one before is whole when this returns, or was given up. With
@@ -100,8 +103,9 @@ class Keeper:
             StoreError: no checkpoint could be written since the run began, for too long.
         """
         begun = time.monotonic()
-        self._tell(self._writer.make_way())
+        whole = self._writer.make_way()
         waited_seconds = time.monotonic() - begun
+        self._tell(whole)
         self.note_judgement(journal, wait=False)
         self._tell_news()
         snapshot = take_snapshot(self._pair, step, self._origin, self._copies)
@@ -189,6 +193,8 @@ class Keeper:
             if self._is_failing:
                 journal.event(snapshot.step, "checkpoint_whole")
                 self._is_failing = False
+                with self._troubles.borne("the journal was not brought to the store", "that is tried again"):
+                    journal.publish()  # what lies there says that it was not written
         journal.stands(self.sure_step)
         if self._scorer:
             self._scorer.submit(snapshot.step, averaged)

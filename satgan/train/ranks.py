@@ -21,6 +21,8 @@ from satgan.train.lane_tree import add_rows, add_up, by_lane, lanes_of, sums_of
 GONE = ("Connection closed", "Connection reset", "Broken pipe", "remote process exited", "communicator was aborted")
 """What gloo and NCCL say when the other end is not there any more. A time limit or a message of another size is told in
 their own words: the others are there then."""
+MEETING_SECONDS = 120
+"""Workers that have heard of worker 0's port try it for so long: a firewall does not say that there is one."""
 GOES_ON = "under Ray the run goes on from the last checkpoint by itself; else the same command does that"
 
 
@@ -39,11 +41,12 @@ def join(number: int, workers: int, address: str, backend: str, seconds: float, 
         WorkersLost: they did not find each other.
     """
     timeout = timedelta(seconds=seconds)
+    near = timedelta(seconds=min(seconds, MEETING_SECONDS))
     try:
         # Worker 0 tells which port it has once it has it: one that is only free may be another's by then.
-        first = None if number else TCPStore(address, 0, is_master=True, timeout=timeout, wait_for_workers=False)
+        first = None if number else TCPStore(address, 0, is_master=True, timeout=near, wait_for_workers=False)
         host, _, port = told(f"{address} {first.port if first else ''}").rpartition(" ")
-        store = first or TCPStore(host, int(port), timeout=timeout)
+        store = first or TCPStore(host, int(port), timeout=near)
         dist.init_process_group(backend, store=store, rank=number, world_size=workers, timeout=timeout)
     except RuntimeError as error:
         found = f"worker {number} of {workers} did not find the others: {error}"

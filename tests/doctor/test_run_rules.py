@@ -35,6 +35,8 @@ START = EVENTS[0]
 BARE = ({"step": 500, "event": "judged", "score": 3.0, "scores": {name: {"value": 0.5} for name in "abc"}},)
 UNJUDGED = [{"step": step, "event": "unjudged", "why": "the judge failed"} for step in (500, 1000, 1500)]
 FAILED = {"step": 1000, "event": "checkpoint_failed", "found": "403", "remedy": "ask for it", "stands": 500}
+KEPT = [{"step": step, "event": "checkpoint"} for step in range(500, 5501, 500)]
+LEFT_OUT = [{"step": step, "event": "left_out", "under_way": 500} for step in (1000, 1500, 2000)]
 BROKEN: dict[str, tuple[str, str, RunRecord]] = {
     "over-budget": ("S02", "error", run_record(groups={"train": {"budget_hours": 1}})),
     "waiting": ("S04", "warning", run_record(timing=lambda step: {"waited_share": 0.1})),
@@ -46,8 +48,9 @@ BROKEN: dict[str, tuple[str, str, RunRecord]] = {
     "litter": ("S09", "warning", run_record(checkpoints=9)),
     "unwritten": ("S09", "warning", run_record()._replace(events=[START, FAILED])),
     "unwritten-for-long": (
-        "S09", "error", run_record()._replace(events=[START, FAILED, {"step": 5500, "event": "checkpoint"}])
+        "S09", "error", run_record()._replace(events=[START, *KEPT, FAILED | {"step": 5500, "stands": 500}])
     ),
+    "late": ("S09", "warning", run_record()._replace(events=[START, *LEFT_OUT])),
     "unseen": ("S10", "warning", run_record(pictures=0)),
     "layout": ("S11", "warning", run_record(events=inputs(-1.0, 1.0, False))),
     "twice": ("S12", "error", run_record(events=inputs(-1.0, -0.992, True))),
@@ -145,10 +148,16 @@ def test_how_a_run_begins_is_no_error_of_balance(loss: float) -> None:
     assert [one.rule for one in at_least(examine([goes_on]), "error")] == ["S37"]
 
 
-@pytest.mark.parametrize("then", ["checkpoint_whole", "resume"])
+@pytest.mark.parametrize("then", ["checkpoint_whole", "resume", "end"])
 def test_a_checkpoint_that_is_whole_in_the_end_is_no_finding(then: str) -> None:
     """S09: written by a later attempt, or found whole by one who resumed."""
     assert examine([run_record()._replace(events=[START, FAILED, START | {"step": 1000, "event": then}])]) == []
+
+
+def test_a_store_that_keeps_up_again_is_no_finding() -> None:
+    """S09: however many were left out; nor is one, now and then."""
+    assert examine([run_record()._replace(events=[START, *LEFT_OUT, {"step": 2500, "event": "checkpoint"}])]) == []
+    assert examine([run_record()._replace(events=[START, *LEFT_OUT[:2]])]) == []
 
 
 def test_what_is_over_is_no_finding() -> None:

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,27 @@ FATE = "TEST_FATE"
 """Names the file that tells what befalls worker 1 when it next meets the others."""
 
 
-def befall() -> None:
-    """In each of Ray's processes, as it starts."""
-    import torch.distributed as dist
+def fated() -> Callable[[], None]:
+    """What each of Ray's processes does as it starts; made here so that it travels as it is: they know no tests."""
 
-    meet = dist.init_process_group
+    def befall() -> None:
+        import torch.distributed as dist
 
-    def met(*given: Any, **named: Any) -> None:
-        fate = Path(os.environ[FATE])
-        if named["rank"] == 1 and fate.exists():
-            what = fate.read_text()
-            fate.unlink()
-            if what == "killed":
-                os.kill(os.getpid(), signal.SIGKILL)
-            os.environ["GLOO_SOCKET_IFNAME"] = "no-such-interface"
-        meet(*given, **named)
+        meet = dist.init_process_group
 
-    dist.init_process_group = met
+        def met(*given: Any, **named: Any) -> None:
+            fate = Path(os.environ[FATE])
+            if named["rank"] == 1 and fate.exists():
+                what = fate.read_text()
+                fate.unlink()
+                if what == "killed":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                os.environ["GLOO_SOCKET_IFNAME"] = "no-such-interface"
+            meet(*given, **named)
+
+        dist.init_process_group = met
+
+    return befall
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,7 @@ def fate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "3")
     ray.init(
         address="local", num_cpus=2, include_dashboard=False, object_store_memory=10**8, log_to_driver=False,
-        runtime_env={"worker_process_setup_hook": befall, "env_vars": {FATE: str(path)}},
+        runtime_env={"worker_process_setup_hook": fated(), "env_vars": {FATE: str(path)}},
     )  # fmt: skip
     yield path
     ray.shutdown()

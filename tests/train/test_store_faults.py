@@ -206,11 +206,12 @@ def test_a_slow_bucket_holds_checkpoints_back_and_loses_none(
     make_config: MakeConfig, s3_prefix: str, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     alone = run(make_config(train={"name": "alone"}))
-    proxy.choose_write = lambda key, asked: late(0.1)
+    proxy.choose_write = lambda key, asked: late(0.5)
     outcome = run(make_config(train={"store": s3_prefix}))
     assert complete_steps(open_store(outcome.run)) == [5, 10, 12]
     slow = brought(outcome.run, tmp_path / "slow")
-    assert weights_of(f"{slow}/checkpoints/step-00000012") == weights_of(alone.checkpoint)
+    for name in ("step-00000005", "step-00000010", "step-00000012"):  # the steps went on while each was written
+        assert weights_of(f"{slow}/checkpoints/{name}") == weights_of(f"{alone.run}/checkpoints/{name}")
     held = [entry for entry in entries_in(Path(slow, "journal.jsonl").read_bytes()) if entry.get("event") == "held_up"]
     assert [entry["step"] for entry in held] == [10, 12]
     assert min(entry["seconds"] for entry in held) >= 1
@@ -226,6 +227,8 @@ def test_steps_do_not_wait_for_a_slow_bucket_where_the_clock_decides(
     assert complete_steps(open_store(outcome.run)) == [5, 12]
     slow = brought(outcome.run, tmp_path / "slow")
     assert weights_of(f"{slow}/checkpoints/step-00000012") == weights_of(alone.checkpoint)
+    left_out = [one for one in entries_in(Path(slow, "journal.jsonl").read_bytes()) if one.get("event") == "left_out"]
+    assert [(one["step"], one["under_way"]) for one in left_out] == [(10, 5)]
 
 
 @pytest.mark.ray
