@@ -42,10 +42,12 @@ def ladder_departs(record: ConfigRecord) -> Finding | None:
 
 def memory_is_short(record: ConfigRecord) -> Finding | None:
     """S02: a lane that does not fit into the machine."""
-    needed = sum(memory_bytes(record.config).values())
+    memory = memory_bytes(record.config)
+    needed, growing = sum(memory.values()), memory["activations"]
     share = needed / record.machine.memory_bytes
     found = f"a lane needs about {needed / 1e9:.1f} GB of this machine's {record.machine.memory_bytes / 1e9:.1f} GB"
-    fitting = int(record.config.train.lane_batch * 0.7 / share) or 2
+    room = 0.7 * record.machine.memory_bytes - (needed - growing)
+    fitting = int(record.config.train.lane_batch * room / growing)
     return graded("S02", "memory", share, found, _option("train.lane_batch", max(2, fitting)))
 
 

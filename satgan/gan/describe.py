@@ -100,11 +100,15 @@ def memory_bytes(config: Config) -> dict[str, int]:
     number = 2 if config.train.precision == "bfloat16" else BYTES_PER_NUMBER
     maps = sum(rung.deep_filters * rung.small**2 + rung.shallow_filters * rung.large**2 for rung in ladder(config.gan))
     passed = sum(passing(config, network) for network in ("generator", "discriminator"))
+    weights = BYTES_PER_NUMBER * (2 * generator + discriminator)
+    moments = BYTES_PER_NUMBER * 2 * (generator + 3 * discriminator)
+    history = number * tile * history_slots(config)
     return {
-        "weights": BYTES_PER_NUMBER * (2 * generator + discriminator),
+        "weights": weights,
         "gradients": BYTES_PER_NUMBER * (generator + discriminator),
-        "Adam moments": BYTES_PER_NUMBER * 2 * (generator + 3 * discriminator),
-        "history": number * tile * history_slots(config),
+        "Adam moments": moments,
+        "history": history,
+        "snapshot": weights + moments + history,  # of these, for the checkpoints
         # Each map is kept before and after its norm, in the generator and in the discriminator.
         "activations": round(2 * passed * number * maps * config.train.lane_batch),
     }
