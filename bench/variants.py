@@ -156,7 +156,8 @@ def whole_recipe(config: Config, batches: Sequence[Batch], device: torch.device,
     recipe = config.recipe.model_copy(update={"path_threshold": 0.0})
     config = decide(config.model_copy(update={"recipe": recipe}))
     ours = OurStep(config, batches, device, recorded)
-    parts = (Part(1.0, ours.step), Part(recipe.history_share, ours.learn_history))
+    past = (Part(recipe.history_share, ours.learn_history),) if recipe.history_share else ()
+    parts = (Part(1.0, ours.step), *past)
     return Variant(f"ours, whole recipe, {config.train.precision}", config, parts)
 
 
