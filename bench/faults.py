@@ -56,11 +56,11 @@ def markdown(rows: Sequence[Row]) -> str:
         "fault", "what happened", "steps lost", "found, s", "workers back, s", "next step, s",
         "bare TorchTrainer's next step, s",
     )  # fmt: skip
-    lines = [heads, ("---",) * len(heads)]
+    lines = []
     for row in rows:
         seconds = (row.found_seconds, row.workers_seconds, row.step_seconds, row.bare_seconds)
         lines.append((row.fault, row.happened, str(row.steps_lost), *map(_told, seconds)))
-    return _table(lines)
+    return _table(heads, lines)
 
 
 def store_table(troubles: Sequence[Trouble]) -> str:
@@ -69,7 +69,7 @@ def store_table(troubles: Sequence[Trouble]) -> str:
         "fault", "for, s", "next step, s", "steps meanwhile", "longest step, s", "checkpoint whole after it, s",
         "in the journal",
     )  # fmt: skip
-    lines = [heads, ("---",) * len(heads)]
+    lines = []
     for one in troubles:
         seconds = (
             f"{one.step_seconds:.3f}",
@@ -78,15 +78,15 @@ def store_table(troubles: Sequence[Trouble]) -> str:
             f"{one.whole_seconds:.1f}",
         )
         lines.append((one.fault, f"{one.seconds:g}", *seconds, one.told))
-    return _table(lines)
+    return _table(heads, lines)
 
 
 def _told(seconds: float | None) -> str:
     return "—" if seconds is None else f"{seconds:.2f}" if seconds < 1 else f"{seconds:.1f}"
 
 
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ("---",) * len(heads), *lines))
 
 
 def _tiles() -> Any:

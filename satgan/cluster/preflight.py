@@ -15,6 +15,7 @@ from satgan.cluster.speed import Cluster, Link, StepSeconds, step_seconds, updat
 from satgan.config import Config
 from satgan.errors import ConfigError
 from satgan.groups import TrainConfig
+from satgan.train.lane_tree import most_lanes
 
 SHARE_OF_PEAK = 0.2
 """Of a GPU's dense bfloat16 peak. No GPU has confirmed it; the CPU's is 0.21 to 0.32 (BENCHMARKS.md)."""
@@ -91,7 +92,7 @@ def forecast(
     workers, per_machine = _workers(config), max(1, instance.gpus)
     machines = math.ceil(workers / per_machine)
     here = min(workers, per_machine)
-    lanes = math.ceil(train.lanes / workers)
+    lanes = most_lanes(workers, train.lanes)
     described, need = describe(config), needs(config)
     speed = worker_tiles_per_second or _speed(instance, described["step_flops_per_tile"])
     tile_bytes = config.gan.size**2 * config.gan.channels
@@ -159,7 +160,7 @@ def _links(instance: Instance) -> tuple[Link, Link]:
 
 
 def _step_parts(step: StepSeconds, cluster: Cluster, train: TrainConfig, tile_bytes: int) -> dict[str, float]:
-    lanes = min(cluster.workers, cluster.per_machine) * math.ceil(train.lanes / cluster.workers)
+    lanes = min(cluster.workers, cluster.per_machine) * most_lanes(cluster.workers, train.lanes)
     reading = lanes * train.lane_batch * tile_bytes / cluster.network.bytes_per_second
     return {
         "compute": step.compute, "messages": step.messages, "waiting": step.waiting, "reading": reading,

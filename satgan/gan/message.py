@@ -37,6 +37,7 @@ class Message:
         bind_gradient(network, self.gradient)
         self._network = network
         self.parts, self._part_of_parameters = parts_of(network)
+        self._parameters_in = [self._part_of_parameters.count(part) for part in range(len(self.parts))]
         self._missing: list[int] = []
         self._coming = 0
 
@@ -44,7 +45,7 @@ class Message:
         """Empties it for so many backward passes, after which it is complete."""
         self.vector.zero_()
         self._coming = 0
-        self._missing = [backward_passes * self._part_of_parameters.count(part) for part in range(len(self.parts))]
+        self._missing = [backward_passes * count for count in self._parameters_in]
 
     def tell_parts(self, tell: Callable[[int], None]) -> Callable[[], None]:
         """From now on calls `tell` with the number of each part but the last as soon as it is complete, in order, on

@@ -83,8 +83,12 @@ def sum_over_lanes(messages: list[Tensor], lanes: int, into: Tensor | None = Non
     known = by_lane(mine, messages)
     told = sums_of(workers, lanes)
     sums = [add_up(node, known) for node in told[rank()]]
-    ways = {1: lambda sums, told: sums[0], 2: _sum_of_two}
-    total = ways.get(workers, _sum_by_slices)(sums, told)
+    if workers == 1:
+        total = sums[0]
+    elif workers == 2:
+        total = _sum_of_two(sums, told)
+    else:
+        total = _sum_by_slices(sums, told)
     return total if into is None else into.copy_(total)
 
 

@@ -7,6 +7,7 @@ a message goes whole. The order of the parts is that of the backward pass, on al
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -61,7 +62,7 @@ class LaneSums:
             self._talker.shutdown(cancel_futures=True)
 
 
-class _EarlySum:
+class _EarlySum(ABC):
     """Listens to the messages of this worker's lanes."""
 
     def __init__(self, messages: Sequence[Message], lanes: int) -> None:
@@ -79,7 +80,9 @@ class _EarlySum:
 
     def total(self) -> Tensor:
         """The sum, once this worker's lanes have computed; it stands until they begin anew."""
-        raise NotImplementedError
+        self._ready(len(self._parts) - 1)
+        self._finish()
+        return self._sum
 
     def _tell(self, lane: int, part: int) -> None:
         """A lane has this part; lanes may compute on several threads. One that tells it again has begun anew, where
@@ -90,9 +93,13 @@ class _EarlySum:
                 self._told[part].clear()
                 self._ready(part)
 
+    @abstractmethod
     def _ready(self, part: int) -> None:
         """All of this worker's lanes have this part, and those before it."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """All parts are ready: sees to it that they are added before the sum is read."""
 
     def _add(self, part: int) -> None:
         place = self._parts[part]
@@ -108,12 +115,10 @@ class _SumByThread(_EarlySum):
     def _ready(self, part: int) -> None:
         self._under_way.append(self._talker.submit(self._add, part))
 
-    def total(self) -> Tensor:
-        self._ready(len(self._parts) - 1)
+    def _finish(self) -> None:
         under_way, self._under_way = self._under_way, []
         for part in under_way:
             part.result()
-        return self._sum
 
 
 class _SumByStream(_EarlySum):
@@ -126,11 +131,9 @@ class _SumByStream(_EarlySum):
     def _ready(self, part: int) -> None:
         self._moments[part].record()
 
-    def total(self) -> Tensor:
-        self._ready(len(self._parts) - 1)
+    def _finish(self) -> None:
         with torch.cuda.stream(self._stream):
             for part, moment in enumerate(self._moments):
                 self._stream.wait_event(moment)
                 self._add(part)
         torch.cuda.current_stream(self._sum.device).wait_stream(self._stream)
-        return self._sum
