@@ -74,6 +74,10 @@ def test_a_lane_that_begins_anew_is_not_taken_for_two(make_config: MakeConfig, t
     for lane in pair.lanes:
         lane.begin(reals(config, 0, lane.number), draw(config, 0, lane.number))
     pair.lanes[0].learn_real()
+    pair.lanes[0].learn_real()
+    assert combine._talker is not None
+    combine._talker.submit(int).result()  # what was asked for by now is done
+    assert not told
     pair.update_discriminator("real", Lane.learn_real)
     expected = pair.lanes[0].to_discriminator.gradient + pair.lanes[1].to_discriminator.gradient
     moment = pair.discriminator.adams["real"].moments["exp_avg"] / (1 - config.recipe.beta1)
