@@ -26,7 +26,7 @@ from satgan.judge.reference import Reference, reference_of
 from satgan.judge.score import Score
 from satgan.tiles.tile_set import open_tile_set
 
-NICE = 10
+NICE = 19
 """How far it stands back behind training where cores are short."""
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -55,7 +55,9 @@ class JudgeProcess:
             stdout=subprocess.PIPE,
             stderr=self._told,
             env=os.environ | ONE_THREAD | {"CUDA_VISIBLE_DEVICES": ""},
-            start_new_session=True,  # Ctrl-C is for the run, which then ends the child
+            # Ctrl-C is for the run, which then ends the child. Not a session of its own: Linux gives each session an
+            # equal share of the cores, however nice its processes are.
+            process_group=0,
         )
 
     def judge(self, fakes: NDArray[np.uint8]) -> Judgement:
