@@ -53,7 +53,7 @@ VARIANTS = {
     "history": _demo(history_share=0.3),
     "paths": _demo(path_threshold=0.5),
     "second-update": _demo(generator_updates=2),
-    "no-dihedral": Variant("`demo`, no flips and turns", {"tiles": {"augment": "none"}}),
+    "dihedral": Variant("`demo`, flips and turns", {"tiles": {"augment": "dihedral"}}),
     "no-l2": _demo(generator_l2=0.0, discriminator_l2=0.0),
     "smoothing": Variant("`demo`, a smoothing layer", SMOOTHED),
     "hard-label": _demo(real_target=1.0),
