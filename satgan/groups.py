@@ -12,6 +12,7 @@ from satgan.kinds import (
     Count,
     Filters,
     Hours,
+    JudgedTiles,
     Loggers,
     Name,
     Norm,
@@ -281,10 +282,11 @@ class TrainConfig(Group):
 class JudgeConfig(Group):
     """Scores of the averaged generator at each checkpoint, beside the training."""
 
-    tiles: Annotated[int, Field(ge=0)] = Field(
+    tiles: JudgedTiles = Field(
         512,
         description="fakes that are judged against as many real tiles, at most half of the set; 0: no judging (law 7)",
     )
+
     wait: bool = Field(
         False,
         description="training waits at each checkpoint until it is written and judged, so that every one is judged; "

@@ -5,6 +5,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 
+FEWEST_JUDGED = 20
+"""Tiles of a side; below it the judge's neighbours and covariances mean nothing."""
+
+
 def _split_commas(value: object) -> object:
     """`--gan.filters 32,16,8` and YAML lists are both accepted; an empty text is an empty list."""
     return [part for part in value.split(",") if part] if isinstance(value, str) else value
@@ -16,6 +20,12 @@ def _plain_name(value: str) -> str:
     if value == "tiles":
         raise ValueError("that is where the store keeps tile sets: choose another name")
     return value
+
+
+def _none_or_enough(tiles: int) -> int:
+    if 0 < tiles < FEWEST_JUDGED:
+        raise ValueError(f"{tiles}, but the judge needs {FEWEST_JUDGED} or more tiles a side; 0 switches it off")
+    return tiles
 
 
 def as_number(value: object) -> object:
@@ -37,6 +47,7 @@ def _as_workers(value: object) -> object:
 
 
 Filters = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split_commas)]
+JudgedTiles = Annotated[int, Field(ge=0), AfterValidator(_none_or_enough)]
 Name = Annotated[str, AfterValidator(_plain_name)]
 Place = Annotated[str, Field(min_length=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]

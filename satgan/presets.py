@@ -34,7 +34,7 @@ NARROW = {
 }  # fmt: skip
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "article": {"train": {"name": "article"}},
+    "article": {"train": {"name": "article"}, "tiles": {"augment": "none"}},
     "dcgan": {"train": {"name": "dcgan"}},
     # Legible after some 2,000 steps. Two lanes, as in `demo`: at one thread each they keep two cores busy.
     "digits": {

@@ -54,6 +54,7 @@ ARTICLE: dict[str, object] = {
     "gan.generator_norm": "batch",  # S23
     "gan.discriminator_norm": "batch",
     # What the article knows nothing of is off.
+    "tiles.augment": "none",
     "recipe.real_target": 1.0,
     "recipe.instance_noise": 0.0,
     "recipe.differentiable_augmentation": (),

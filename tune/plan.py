@@ -7,7 +7,8 @@ import yaml
 
 from satgan.config import Config
 from satgan.errors import CheckpointError, ConfigError, InputError
-from satgan.judge.description import FEWEST_TILES, SMALLEST_SIZE
+from satgan.judge.description import SMALLEST_SIZE
+from satgan.kinds import FEWEST_JUDGED
 from satgan.provenance import versions
 from satgan.tiles.store import Store, open_store
 from satgan.tiles.tile_set import open_tile_set
@@ -78,11 +79,11 @@ def check_can_judge(config: Config, found: int) -> None:
         InputError: nothing would be judged.
     """
     tiles = min(config.judge.tiles, found // 2)
-    if tiles < FEWEST_TILES:
+    if tiles < FEWEST_JUDGED:
         raise InputError(
-            f"a sweep ranks trials by the judge's score, which takes {FEWEST_TILES} tiles a side; --judge.tiles is "
+            f"a sweep ranks trials by the judge's score, which takes {FEWEST_JUDGED} tiles a side; --judge.tiles is "
             f"{config.judge.tiles}, and half of {config.tiles.source} has {found // 2}",
-            f"give --judge.tiles {FEWEST_TILES} or more, and a larger tile set",
+            f"give --judge.tiles {FEWEST_JUDGED} or more, and a larger tile set",
         )
     if config.gan.size < SMALLEST_SIZE:
         found_size = f"tiles of {config.gan.size} pixels; the judge takes {SMALLEST_SIZE} or more"

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from satgan.errors import StoreMissing, TilesError
 from satgan.gallery.draw import Choice, open_artist
 from satgan.gallery.labelled import checked_tiles
-from satgan.judge.description import FEWEST_TILES
 from satgan.judge.inception_scores import (
     CHANNELS,
     SUBSET_TILES,
@@ -24,6 +23,7 @@ from satgan.judge.inception_scores import (
 from satgan.judge.judgement import Judgement, judge
 from satgan.judge.reference import Reference, make_reference, pick_tiles, reference_of
 from satgan.judge.spectrum import Spectrum, log_power
+from satgan.kinds import FEWEST_JUDGED
 from satgan.randomness import Purpose, generator
 from satgan.tiles.images import TileFolder, look_at_folder
 from satgan.tiles.manifest import MANIFEST_NAME
@@ -97,7 +97,7 @@ def compare(
     held_side = open_side(held_out, seed) if held_out else None
     for side in (fake_side, *([held_side] if held_side else [])):
         refuse_other_shape(side, real_side)
-    count = _tiles_per_side(fake_side, real_side, tiles_per_side, FEWEST_TILES if extractor is None else SUBSET_TILES)
+    count = _tiles_per_side(fake_side, real_side, tiles_per_side, FEWEST_JUDGED if extractor is None else SUBSET_TILES)
     if extractor is not None:
         _refuse_channels(real_side)
     reference = _reference(real_side, held_side, count, seed)
@@ -175,7 +175,7 @@ def _tiles_per_side(fakes: Side, reals: Side, wanted: int | None, fewest: int) -
     if count < fewest:
         there = ", ".join(f"{side.url} has {side.available}" for side in (fakes, reals) if side.available is not None)
         found = f"{count} tiles per side: {there or 'so few are asked for'}; the reals are needed twice"
-        who, way_out = ("the judge", "") if fewest == FEWEST_TILES else ("KID", "; else leave out --inception")
+        who, way_out = ("the judge", "") if fewest == FEWEST_JUDGED else ("KID", "; else leave out --inception")
         raise TilesError(found, f"{who} needs {fewest:,} fakes and {2 * fewest:,} reals, or more{way_out}")
     for side, needed in ((fakes, count), (reals, 2 * count)):
         if side.available is not None and side.available < needed:

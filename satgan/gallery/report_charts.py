@@ -7,9 +7,9 @@ from satgan.gallery.record import Record
 from satgan.judge.score import score_names
 from satgan.pictures.charts import Line, Strip, line_chart
 
-LOSSES = {
-    "discriminator on real tiles": "real_loss", "discriminator on fakes": "fake_loss", "generator": "generator_loss",
-}  # fmt: skip
+LOSSES = ("real_loss", "fake_loss", "history_loss", "generator_loss")
+"""Their names everywhere; satgan/gan/losses.py tells what they are."""
+
 CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
 
 
@@ -17,7 +17,8 @@ def charts_of(record: Record) -> Iterator[str]:
     """What happened over the steps: losses and the path below them, the verdict, regularizers, scores, speed."""
     path = Strip("path A", *record.series("numbers", "path_a"))
     for moment in ("before", "after"):
-        lines = [Line(name, *record.series("numbers", f"{loss}_{moment}")) for name, loss in LOSSES.items()]
+        lines = [Line(loss, *record.series("numbers", f"{loss}_{moment}")) for loss in LOSSES]
+        lines = [line for line in lines if line.x or line.name != "history_loss"]
         yield line_chart(f"Losses {moment} the updates of a step", "step", lines, logarithmic=True, strip=path)
     verdict = {"reals called fake": "reals_called_fake", "fakes called real": "fakes_called_real"}
     lines = [Line(name, *record.series("numbers", key)) for name, key in verdict.items()]

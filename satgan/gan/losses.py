@@ -22,8 +22,8 @@ on path A fake_loss follows the update on real tiles, and generator_loss follows
 that ends in `_after` was evaluated again after all updates of the step (S15), on its first noise, at log steps alone.
 An update minimises its loss plus its network's regularizer; on path B the discriminator's is real_loss plus fake_loss.
 
-Beside the losses: `reals_called_fake` and `fakes_called_real`, shares of the global batch before the updates, and
-`path_a`, 1 or 0 (S39).
+Beside the losses: `reals_called_fake` and `fakes_called_real`, shares of the global batch in the same forward passes as
+real_loss_before and fake_loss_before (on path A the fakes' follows the update on reals), and `path_a`, 1 or 0 (S39).
 """
 
 import torch.nn.functional as F

@@ -10,13 +10,11 @@ from satgan.errors import TilesError
 from satgan.judge.diversity import ms_ssim
 from satgan.judge.features import Extracted, Layer, extract
 from satgan.judge.histogram import Histogram, histogram
-from satgan.judge.memory import NEIGHBOURS, Thumbnails, thumbnails
+from satgan.judge.memory import Thumbnails, thumbnails
 from satgan.judge.spectrum import Spectrum, log_power
+from satgan.kinds import FEWEST_JUDGED
 
 Tiles = NDArray[np.uint8]
-
-FEWEST_TILES = NEIGHBOURS + 4
-"""Per side; below it neighbours and covariances mean nothing."""
 
 SMALLEST_SIZE = 16
 
@@ -61,5 +59,5 @@ def check_tiles(tiles: Tiles, what: str, like: Tiles | None = None) -> None:
         expected = " × ".join(map(str, like.shape[1:]))
         found = f"{what} are {' × '.join(map(str, tiles.shape[1:]))}, the real tiles {expected}"
         raise TilesError(found, "compare tiles of the same size and channels")
-    if len(tiles) < FEWEST_TILES:
-        raise TilesError(f"{what}: {len(tiles)}", f"the judge needs {FEWEST_TILES} or more on each side")
+    if len(tiles) < FEWEST_JUDGED:
+        raise TilesError(f"{what}: {len(tiles)}", f"the judge needs {FEWEST_JUDGED} or more on each side")

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgan.errors import StoreForbidden, TilesError
-from satgan.judge.description import FEWEST_TILES, Description, check_tiles, describe
+from satgan.judge.description import Description, check_tiles, describe
 from satgan.judge.features import Extracted, Layer, fit_encoder
 from satgan.judge.kept import seal, unseal
 from satgan.judge.memory import Thumbnails, nearness, thumbnails
 from satgan.judge.score import measure, score_names
+from satgan.kinds import FEWEST_JUDGED
 from satgan.randomness import Purpose, generator
 from satgan.tiles.tile_set import TileSet
 
@@ -97,9 +98,9 @@ def make_reference(reals: Tiles, held_out: Tiles | None = None) -> Reference:
     """
     check_tiles(reals, "real tiles")
     count = len(reals) // 2
-    if count < FEWEST_TILES:
+    if count < FEWEST_JUDGED:
         found = f"{len(reals)} real tiles: two halves of {count}"
-        raise TilesError(found, f"the judge needs {2 * FEWEST_TILES} real tiles or more")
+        raise TilesError(found, f"the judge needs {2 * FEWEST_JUDGED} real tiles or more")
     encoder = fit_encoder(reals[:count])
     training = thumbnails(reals[: 2 * count])
     if held_out is None:

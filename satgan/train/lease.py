@@ -30,6 +30,12 @@ TAKING, RENEWING = Patience(attempts=3), Patience(connect_timeout_seconds=2, rea
 """With a bucket. Renewing takes two requests, four where an answer was lost on the way: it ends within the lifetime."""
 
 
+def clock_seconds() -> float:
+    """Of a clock that goes on while the machine sleeps, as time.monotonic does not on Linux: meanwhile a lease runs
+    out."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 def check_left(seconds: float) -> None:
     """Raises StoreUnreachable where no seconds are left of what a `Lease` tells."""
     if seconds <= 0:
@@ -77,7 +83,7 @@ class Lease:
             RunLost: it is not held any more.
         """
         self.check()
-        return self._seen_at + LIFETIME_SECONDS - RENEW_SECONDS - time.monotonic()
+        return self._seen_at + LIFETIME_SECONDS - RENEW_SECONDS - clock_seconds()
 
     def check_writing(self) -> None:
         """Nothing while it is sure that nobody else writes into the run.
@@ -134,7 +140,7 @@ class Lease:
 
     def _take(self, left: bytes | None) -> bool:
         """Takes the lease in place of what was left behind; False where somebody was faster."""
-        self._seen_at = time.monotonic()
+        self._seen_at = clock_seconds()
         self._run.swap(LEASE_NAME, left, self._mine.as_bytes())
         # Read back: an answer may have been lost on the way, and not every server heeds conditions.
         return self._read() == self._mine.as_bytes()
@@ -166,7 +172,7 @@ class Lease:
 
     def _renewed(self, left: Holder) -> bool:
         """Says once more that the lease is held; False where there is not what this process had `left`."""
-        renewed, begun = left._replace(renewals=left.renewals + 1), time.monotonic()
+        renewed, begun = left._replace(renewals=left.renewals + 1), clock_seconds()
         done = self._run.swap(LEASE_NAME, left.as_bytes(), renewed.as_bytes())
         if done:
             self._mine, self._seen_at = renewed, begun

@@ -87,8 +87,7 @@ class _Run:
         self.film = Film(self.folder.store, config, self.troubles)
         self.path_a_steps = 0.0
         self.score: float | None = None
-        self.meter: Meter | None = None
-        """Worker 0's."""
+        self.meter: Meter | None = None  # worker 0's
         self.checkup = Checkup(config)
 
     def _recover(self, is_rollback: bool) -> list[Corrupt]:
@@ -164,6 +163,7 @@ class _Run:
             stack.callback(scorer.close)
             if scorer.off and self.config.judge.tiles:
                 journal.event(self.start_step, "unjudged", why=f"{scorer.off}, so no checkpoint is judged")
+                self.watch.say(f"no checkpoint is judged, so none is called the best: {scorer.off}")
             if self.start_step and self.start_step not in {entry["step"] for entry in judged}:
                 scorer.submit(self.start_step, self.pair.averaged_generator())
         keeper = Keeper(

@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from satgan.errors import SatganError, StoreUnreachable
 from satgan.judge.judgement import Judgement
-from satgan.train.lease import check_left
+from satgan.train.lease import check_left, clock_seconds
 from satgan.train.progress import Progress
 from satgan.train.stop import StopSignals
 from satgan.train.watch import Entry
@@ -75,7 +75,7 @@ class Noticeboard:
 
     def vouch(self, seconds: float) -> None:
         """The run is surely the driver's for so long from now."""
-        self._held_until = time.monotonic() + seconds
+        self._held_until = clock_seconds() + seconds
 
     def bill(self, dollars_per_second: float, told: float) -> float:
         """Workers begin, at that price from now on; what all attempts have cost, where the journal has `told`. While
@@ -87,7 +87,7 @@ class Noticeboard:
 
     def seconds_left(self) -> float | SatganError:
         """For how long it is, or what it must end for."""
-        return self._error or self._held_until - time.monotonic()
+        return self._error or self._held_until - clock_seconds()
 
     def stopping(self) -> bool | SatganError:
         """Whether the driver wishes the run to stop, or what it must end for."""

@@ -1,7 +1,8 @@
 """Which checkpoints stay (S09): the newest, the best, and none that is not whole."""
 
+import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from satgan.tiles.store import Listing, Store
@@ -50,6 +51,18 @@ def wanted(steps: Collection[int], scores: Mapping[int, float], keep: int, keep_
     """
     judged = sorted((scores[step], step) for step in steps if step in scores)
     return set(sorted(steps)[-keep:]) | {step for _, step in judged[:keep_best]}
+
+
+def best_by_tiles(judged: Iterable[tuple[int, int, float]]) -> set[int]:
+    """Steps of the best: one for each number of tiles, since scores by different numbers do not compare.
+
+    Args:
+        judged: step, tiles a side, score.
+    """
+    best: dict[int, tuple[float, int]] = {}
+    for step, tiles, score in judged:
+        best[tiles] = min(best.get(tiles, (math.inf, step)), (score, step))
+    return {step for _, step in best.values()}
 
 
 def regular_step(newest: int, checkpoint_steps: int, forked_from: Mapping[str, Any] | None) -> int:

@@ -14,7 +14,7 @@ from satgan.train.holder import Holder
 from satgan.train.journal import JOURNAL_NAME, JUDGED, events_in
 from satgan.train.lease import LEASE_NAME, LIFETIME_SECONDS
 from satgan.train.recovery import fault_of, newest_whole, rollback_step
-from satgan.train.retention import Shelf, look, remove, wanted
+from satgan.train.retention import Shelf, best_by_tiles, look, remove, wanted
 from satgan.train.run_folder import CONFIG_NAME
 
 REMEDY = "give the folder or s3:// prefix of a run, or the --store of runs; `satgan train` makes ./runs"
@@ -140,7 +140,8 @@ def _bytes(files: Listing) -> int:
 def _stay(run: Store, shelf: Shelf, train: dict[str, Any]) -> set[int]:
     judged = [entry for entry in _events(run) if entry["event"] == JUDGED]
     scores = {int(entry["step"]): float(entry["score"]) for entry in judged if entry["tiles"] == judged[-1]["tiles"]}
-    also = {best[0]} if (best := best_of(run)) else set()
+    also = best_by_tiles((int(entry["step"]), int(entry["tiles"]), float(entry["score"])) for entry in judged)
+    also |= {best[0]} if (best := best_of(run)) else set()
     if train.get("on_nan") == "rollback":
         newest, _ = newest_whole(run)
         also.add(rollback_step(run, newest, int(train["checkpoint_steps"])) if newest else 0)

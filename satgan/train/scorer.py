@@ -18,15 +18,17 @@ from satgan.errors import SatganError
 from satgan.gan.networks import Generator
 from satgan.gan.noise import noise
 from satgan.judge.alarms import Alarm, alarms
-from satgan.judge.description import FEWEST_TILES, SMALLEST_SIZE
+from satgan.judge.description import SMALLEST_SIZE
 from satgan.judge.judgement import Judgement
 from satgan.judge.process import JudgeProcess, read_judgement
+from satgan.kinds import FEWEST_JUDGED
 from satgan.randomness import Purpose
 from satgan.tiles.pixels import to_bytes
 from satgan.tiles.store import Store
 from satgan.tiles.tile_set import TileSet
 from satgan.train.checkpoint import BEST_NAME, FOLDER, best_of, name_of
 from satgan.train.device import computing_pool, moment, own_stream
+from satgan.train.retention import best_by_tiles
 
 BATCH = 64
 REFERENCE_SEED = 0
@@ -55,12 +57,14 @@ class Scorer:
         self._unnoted = b""
         earlier = [(int(entry["step"]), read_judgement(entry)) for entry in journalled]
         self.judged = [(step, one) for step, one in earlier if one.tiles == self._tiles]
+        others = [(step, one.tiles, one.score) for step, one in earlier if one.tiles != self._tiles]
+        self._former_best = best_by_tiles(others)
 
     @property
     def off(self) -> str:
         """Why nothing is judged; empty where it is."""
-        if self._tiles < FEWEST_TILES:
-            return f"{self._tiles} tiles a side (--judge.tiles, and half of the set) are fewer than {FEWEST_TILES}"
+        if self._tiles < FEWEST_JUDGED:
+            return f"{self._tiles} tiles a side (--judge.tiles, and half of the set) are fewer than {FEWEST_JUDGED}"
         size = self._config.gan.size
         return f"tiles of {size} pixels are smaller than {SMALLEST_SIZE}" if size < SMALLEST_SIZE else ""
 
@@ -70,14 +74,15 @@ class Scorer:
         return {step: judgement.score for step, judgement in self.judged}
 
     def must_stay(self) -> set[int]:
-        """Steps of the checkpoints that must stay: the noted best, and those that may turn out to be better.
+        """Steps of the checkpoints that must stay: the noted best, the best of when another number of tiles was judged,
+        and those that may turn out to be better.
 
         Raises:
             StoreError: what is noted cannot be read.
         """
         steps = {one[0] for one in (self._judging, self._waiting) if one}
         noted = best_of(self._run)
-        return steps | ({noted[0]} if noted else set())
+        return steps | ({noted[0]} if noted else set()) | self._former_best
 
     @property
     def best(self) -> int | None:

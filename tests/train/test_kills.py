@@ -15,7 +15,7 @@ from tests.train.options import BALANCED, OPTIONS
 from tests.train.processes import Fate, run_processes, ticks_of
 
 KILLED = -9
-JUDGED = {"judge": {"tiles": 16}}
+JUDGED = {"judge": {"tiles": 20}}
 
 
 def left_by(config: Config) -> tuple[dict[str, bytes], dict[str, bytes], list[tuple[int, dict[str, float]]]]:

@@ -214,6 +214,19 @@ def test_a_driver_whose_run_was_taken_over_ends_amid_a_checkpoint(
     assert store.exists("checkpoints/step-00000010/state.json")
 
 
+def test_a_lease_runs_out_while_the_machine_sleeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On waking it does not write before the lease is renewed: meanwhile another one may have taken it."""
+    monkeypatch.setattr(lease_module, "RENEW_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(lease_module, "LIFETIME_SECONDS", 3 * PATIENCE_SECONDS)
+    asleep, clock = 0.0, time.clock_gettime
+    monkeypatch.setattr("time.clock_gettime", lambda which: clock(which) + asleep * (which == time.CLOCK_BOOTTIME))
+    with Lease(str(tmp_path), print) as lease:
+        lease.check_writing()
+        asleep = 3 * PATIENCE_SECONDS
+        with pytest.raises(StoreUnreachable, match="another process may take the run over"):
+            lease.check_writing()
+
+
 def test_a_store_that_is_away_ends_nothing(s3: str, s3_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """For longer than the lifetime; it is told once, and once that it is over."""
     said: list[str] = []

@@ -12,15 +12,18 @@ from satgan.errors import SatganError
 from satgan.gan.networks import Generator
 from satgan.judge.judgement import Judgement
 from satgan.judge.process import JudgeProcess
+from satgan.tiles.shards import pack
 from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import open_tile_set
 from satgan.train.checkpoint import complete_steps
 from satgan.train.journal import events_in
 from satgan.train.loop import train_loop
+from satgan.train.progress import Progress
 from satgan.train.run_folder import RunFolder
+from satgan.train.runs import litter
 from satgan.train.scorer import Scorer
 from satgan.train.watch import Watch
-from tests.train.conftest import MakeConfig, after_steps, run, weights_of
+from tests.train.conftest import MakeConfig, after_steps, made_tiles, run, weights_of
 
 JUDGED = {"judge": {"tiles": 24}}
 PATIENCE_SECONDS = 60.0
@@ -180,6 +183,32 @@ def test_the_best_stays_when_another_number_of_tiles_is_judged(
     assert complete_steps(RunFolder(config.train.store, config.train.name).store) == [3, 12]
     assert outcome.best is not None
     assert Path(outcome.best, "COMPLETE").exists()
+
+
+@pytest.mark.usefixtures("patient")
+def test_the_best_of_each_number_of_tiles_stays(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores by different numbers do not compare: the new best, at 9, does not send the former one, at 3, away."""
+    falling(monkeypatch, [2.0, 3.0, 5.0, 6.0])
+    options = {"checkpoint_steps": 3, "keep_checkpoints": 1}
+    run(make_config(train=options | {"steps": 6}, **JUDGED))
+    config = make_config(train=options, judge={"tiles": 30})
+    outcome = run(config)
+    assert json.loads((Path(outcome.run) / "best.json").read_text())["step"] == 9
+    assert complete_steps(open_store(outcome.run)) == [3, 9, 12]
+    assert not litter(open_store(outcome.run)), "satgan prune leaves both"
+
+
+def test_a_set_too_small_to_be_judged_is_told_before_the_first_step(make_config: MakeConfig, tmp_path: Path) -> None:
+    small, said = str(tmp_path / "small"), list[str]()
+    pack(made_tiles(39), small, size=16, channels=3, seed=1, source="made", cut={})
+
+    def progress(progress: Progress) -> None:
+        assert any("no checkpoint is judged" in line and "19 tiles a side" in line for line in said)
+
+    watch = Watch(progress=progress, checkpoint=lambda *told: None, say=said.append)
+    outcome = train_loop(make_config(tiles={"source": small}, **JUDGED), watch)
+    assert outcome is not None
+    assert outcome.best is None
 
 
 def test_whatever_fails_the_judge_training_goes_on(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:

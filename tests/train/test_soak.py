@@ -45,7 +45,7 @@ def _live(tree: dict[str, Any], told: str, temporary: str) -> None:
 def test_a_long_run_takes_no_more_and_more(make_config: MakeConfig, tmp_path: Path) -> None:
     """20,000 steps with history, film, checkpoints every 200 and a judge who looks at them."""
     train = {"steps": STEPS, "lanes": 1, "checkpoint_steps": 200, "film_steps": 10, "log_steps": 20}
-    config = make_config(gan={"filters": "4,4"}, train=train, judge={"tiles": 16}, recipe={"history_capacity": 64})
+    config = make_config(gan={"filters": "4,4"}, train=train, judge={"tiles": 20}, recipe={"history_capacity": 64})
     temporary, told = tmp_path / "temporary", tmp_path / "told.json"
     temporary.mkdir()
     process = CONTEXT.Process(target=_live, args=(config.model_dump(mode="json"), str(told), str(temporary)))
