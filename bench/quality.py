@@ -2,16 +2,15 @@
 
 Every variant trains on every set from every seed, one process on one core each, with networks of equal size; then the
 judge compares its tiles with the set's: at equal tiles seen (the end), and at equal CPU time (what the plain DCGAN took
-to its end; interpolated between checkpoints). What is trained and judged already under --root is not done again, so a
-long table can be made in several goes. The table goes to stdout, progress to stderr, grids to ROOT/grids.
+to its end; interpolated between checkpoints). What was trained with the same config and judged under --root is not done
+again, so a long table can be made in several goes. The table goes to stdout, progress to stderr, grids to ROOT/grids.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -23,8 +22,9 @@ import torch
 from bench.machine import describe_machine
 from bench.quality_judging import Judged, judge_run
 from bench.quality_table import markdown
-from bench.quality_training import COST_NAME
+from bench.quality_training import config_of, cost_of
 from bench.quality_variants import VARIANTS, training_of
+from satgan.config import Config
 from satgan.judge.reference import Reference, make_reference, pick_tiles
 from satgan.tiles.demo import demo_tile_set
 from satgan.tiles.tile_set import open_tile_set
@@ -47,6 +47,20 @@ class Run(NamedTuple):
         return f"{self.set_name}-{self.variant}-{self.seed}"
 
 
+class Table(NamedTuple):
+    """What all of a table's trainings share: where they are kept, the sets' places by name, the tiles seen by each."""
+
+    root: Path
+    sets: dict[str, str]
+    tiles_seen: int
+
+    def training(self, run: Run) -> Config:
+        """The config of the training that a run is judged by."""
+        variant = training_of(run.variant)
+        name = str(run._replace(variant=variant))
+        return config_of(str(self.root / "runs"), name, variant, self.sets[run.set_name], run.seed, self.tiles_seen)
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Exit status 0, or 1 where a training failed."""
     parser = argparse.ArgumentParser(prog="scripts/bench quality", description=__doc__)
@@ -57,26 +71,21 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--tiles-seen", type=int, default=TILES_SEEN, help="by every run, in batches of its own size")
     given = parser.parse_args(words)
     root = given.root.absolute()
-    sets = _sets(root, given.set)
-    trainings = {Run(name, training_of(variant), seed) for seed, variant, name in _cells(given, sets)}
-    failed = _train_all(root, sets, sorted(trainings, key=lambda run: run.seed), given.tiles_seen)
+    table = Table(root, _sets(root, given.set), given.tiles_seen)
+    runs = [Run(name, variant, seed) for seed, variant, name in product(given.seeds, given.variants, table.sets)]
+    _train_all(
+        table, sorted({run._replace(variant=training_of(run.variant)) for run in runs}, key=lambda run: run.seed)
+    )
     rows: list[Judged] = []
-    for name, url in sets.items():
+    for name, url in table.sets.items():
         reference = _reference(url)
-        rows += [one for run in _runs_of(given, name) if run not in failed for one in _judge(root, run, reference)]
+        mine = [run for variant in given.variants for run in runs if (run.set_name, run.variant) == (name, variant)]
+        rows += [judged for run in mine if (judged := _judge(table, run, reference))]
     for title, value in describe_machine(torch.device("cpu")).items():
         print(f"- {title}: {value}")
     print(f"- {given.tiles_seen:,} tiles seen; judged with {TILES} tiles a side; medians of {len(given.seeds)} seeds\n")
     print(markdown(rows))
-    return 1 if failed else 0
-
-
-def _cells(given: argparse.Namespace, sets: dict[str, str]) -> Iterator[tuple[int, str, str]]:
-    return product(given.seeds, given.variants, sets)
-
-
-def _runs_of(given: argparse.Namespace, name: str) -> list[Run]:
-    return [Run(name, variant, seed) for variant in given.variants for seed in given.seeds]
+    return 0 if len(rows) == len(runs) else 1
 
 
 def _sets(root: Path, given: Sequence[str]) -> dict[str, str]:
@@ -86,28 +95,27 @@ def _sets(root: Path, given: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _train_all(root: Path, sets: dict[str, str], runs: Sequence[Run], tiles_seen: int) -> set[Run]:
-    """Trains what is missing, a process per core; returns the runs that failed."""
+def _train_all(table: Table, runs: Sequence[Run]) -> None:
+    """Trains what is missing, a process per core."""
     cores: SimpleQueue[int] = SimpleQueue()
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
 
-    def train(run: Run) -> bool:
-        if (root / "runs" / str(run) / COST_NAME).exists():
-            return True
+    def train(run: Run) -> None:
+        if cost_of(table.training(run)) is not None:
+            return
         core = cores.get()
         try:
-            return _train(root, sets[run.set_name], run, tiles_seen, core)
+            _train(table, run, core)
         finally:
             cores.put(core)
 
     with ThreadPoolExecutor(cores.qsize()) as pool:
-        done = list(pool.map(train, runs))
-    return {run for run, whole in zip(runs, done, strict=True) if not whole}
+        list(pool.map(train, runs))
 
 
-def _train(root: Path, tiles: str, run: Run, tiles_seen: int, core: int) -> bool:
-    told = [root / "runs", run, run.variant, tiles, run.seed, tiles_seen]
+def _train(table: Table, run: Run, core: int) -> None:
+    told = [table.root / "runs", run, run.variant, table.sets[run.set_name], run.seed, table.tiles_seen]
     command = [sys.executable, "-m", "bench.quality_training", *map(str, told)]
     _say(f"training {run}")
     done = subprocess.run(
@@ -115,7 +123,6 @@ def _train(root: Path, tiles: str, run: Run, tiles_seen: int, core: int) -> bool
     )
     if done.returncode:
         _say(f"left out: {run}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
-    return done.returncode == 0
 
 
 def _reference(url: str) -> Reference:
@@ -123,22 +130,17 @@ def _reference(url: str) -> Reference:
     return make_reference(pick_tiles(tile_set, 2 * TILES, 0))
 
 
-def _judge(root: Path, run: Run, reference: Reference) -> list[Judged]:
-    """The run's judgements, from `judged.json` beside it where they were made before."""
-    training = Run(run.set_name, training_of(run.variant), run.seed)
-    baseline = Run(run.set_name, "plain", run.seed)
-    folder, plain = root / "runs" / str(training), root / "runs" / str(baseline)
-    if not (plain / COST_NAME).exists():
-        plain = folder
+def _judge(table: Table, run: Run, reference: Reference) -> Judged | None:
+    """The run's judgement, from what is kept beside it where it was made before; None where it was not trained."""
+    training = table.training(run)
+    cost = cost_of(training)
+    if cost is None:
+        return None
+    plain = cost_of(table.training(run._replace(variant="plain"))) or cost
     _say(f"judging {run}")
-    grid = root / "grids" / f"{run}.png"
-    about = (run.set_name, run.variant, run.seed)
-    return judge_run(folder, about, VARIANTS[run.variant].averaged, _end_seconds(plain), reference, grid)
-
-
-def _end_seconds(folder: Path) -> float:
-    cost: dict[str, float] = json.loads((folder / COST_NAME).read_text())
-    return max(cost.values())
+    folder = Path(training.train.store, training.train.name)
+    averaged, grid = VARIANTS[run.variant].averaged, table.root / "grids" / f"{run}.png"
+    return judge_run(folder, run, averaged, cost, max(plain.values()), reference, grid)
 
 
 def _say(text: str) -> None:

@@ -2,13 +2,13 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.quality_training import COST_NAME
 from satgan.gallery.draw import draw_tiles, sample_noise
 from satgan.judge.judgement import judge
-from satgan.judge.reference import Reference
+from satgan.judge.reference import VERSION, Reference
 from satgan.judge.score import about as about_score
 from satgan.pictures.grid import grid_png
 from satgan.tiles.store import open_store
@@ -39,21 +39,20 @@ class Judged(NamedTuple):
 
 
 def judge_run(
-    folder: Path, about: tuple[str, str, int], averaged: bool, cpu_seconds: float, reference: Reference, grid: Path
-) -> list[Judged]:
-    """One row, or none where the run was not trained.
+    folder: Path, about: tuple[str, str, int], averaged: bool, cost: Mapping[int, float], cpu_seconds: float,
+    reference: Reference, grid: Path,
+) -> Judged:  # fmt: skip
+    """One row.
 
     Args:
         folder: of the run.
         about: set, variant and seed.
         averaged: which generator.
+        cost: CPU seconds up to each step with a checkpoint.
         cpu_seconds: the budget for the score at equal CPU time.
         reference: the set's.
         grid: where the picture of the end goes.
     """
-    if not (folder / COST_NAME).exists():
-        return []
-    cost = {int(step): seconds for step, seconds in json.loads((folder / COST_NAME).read_text()).items()}
     steps = complete_steps(open_store(str(folder)))
     which = "average" if averaged else "raw"
     score, ratios = _scores(folder, steps[-1], which, reference)
@@ -68,12 +67,12 @@ def judge_run(
         share = (cpu_seconds - cost[pair[0]]) / (cost[pair[1]] - cost[pair[0]])
         equal = known[0] ** (1 - share) * known[1] ** share
     _draw_grid(folder, steps[-1], which, grid)
-    return [Judged(*about, cost[steps[-1]], score, equal, ratios)]
+    return Judged(*about, cost[steps[-1]], score, equal, ratios)
 
 
 def _scores(folder: Path, step: int, which: str, reference: Reference) -> tuple[float, dict[str, float]]:
     """Overall score and ranking ratios of a checkpoint; kept in the run's folder."""
-    kept = folder / f"judged-{which}-{step:08d}.json"
+    kept = folder / f"judged-{which}-{step:08d}-{reference.tiles_per_side}-v{VERSION}.json"
     if not kept.exists():
         checkpoint = _checkpoint(folder, step)
         noise = sample_noise(SAMPLE_SEED, 0, reference.tiles_per_side, checkpoint.config().gan.noise_size)

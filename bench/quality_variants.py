@@ -36,7 +36,7 @@ PLAIN: Layers = {
 
 SMOOTHED: Layers = {"gan": {"smoothing_layers": 1}}
 RECIPE: Layers = _merged(SMOOTHED, {"recipe": {"generator_updates": 2, "history_share": 0.3, "path_threshold": 0.5}})
-"""All of the articles' recipe, at the batch and the rates that so short a run of `demo` needs."""
+"""All parts of the articles' recipe, at the batch, the rates and the label that so short a run of `demo` needs."""
 
 
 def _demo(**options: Any) -> Variant:

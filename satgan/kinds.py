@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-
 FEWEST_JUDGED = 20
 """Tiles of a side; below it the judge's neighbours and covariances mean nothing."""
 
