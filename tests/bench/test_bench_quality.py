@@ -56,3 +56,5 @@ def test_the_command_trains_judges_and_prints_and_does_nothing_twice(
     again = capsys.readouterr()
     assert "training" not in again.err
     assert again.out == first.out
+    assert quality.main([*words[:-1], "192"]) == 0
+    assert capsys.readouterr().err.count("training") == 2, "those of another length are not taken for these"
