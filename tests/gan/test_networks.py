@@ -66,7 +66,7 @@ def test_only_convolutions_change_the_resolution(preset: str) -> None:
     for network, kind, expected in ((generator, nn.ConvTranspose2d, up), (discriminator, nn.Conv2d, down)):
         assert {type(convolution) for convolution in network.convolutions} == {kind}
         assert [tuple(maps.shape[2] for maps in passed[c]) for c in network.convolutions] == expected
-        assert [max(sizes) // min(sizes) for sizes in expected] == [c.stride[0] for c in network.convolutions]
+        assert [c.stride for c in network.convolutions] == [(max(sizes) // min(sizes),) * 2 for sizes in expected]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
