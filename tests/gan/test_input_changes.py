@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from satgan.config import load_config
 from satgan.gan.augment import CHANGES, UNIFORMS, augment
 from satgan.gan.lane import Lane
 from satgan.gan.losses import called_real_loss
-from satgan.gan.networks import Generator, initialise
+from satgan.gan.networks import Discriminator, Generator, initialise
 from satgan.gan.noise import Shown, draw, instance_noise_deviation, noise
+from satgan.presets import PRESETS
 from satgan.randomness import Purpose, generator
 from tests.gan.conftest import MakeConfig, make_pair, reals, take_step
 
@@ -165,8 +167,13 @@ def test_regularizer_shares_are_of_the_networks_total_loss(make_config: MakeConf
     assert all(0 < small < large < 1 for small, large in zip(*shares, strict=True))
 
 
-def test_generator_leak_is_the_slope_below_zero(make_config: MakeConfig) -> None:
-    """S22: against the same weights put together by hand."""
+def _leaky(numbers: Tensor, leak: float) -> Tensor:
+    return torch.where(numbers > 0, numbers, leak * numbers)
+
+
+def test_leaks_are_the_slopes_below_zero(make_config: MakeConfig) -> None:
+    """S22: against the same weights put together by hand; every preset's discriminator has DCGAN's."""
+    assert [load_config(preset).gan.discriminator_leak for preset in PRESETS] == [0.2] * len(PRESETS)
     for leak in (0.0, 0.2, 1.0):
         network = Generator(make_config(gan={"generator_leak": leak}).gan)
         initialise(network, 1, 0)
@@ -174,8 +181,17 @@ def test_generator_leak_is_the_slope_below_zero(make_config: MakeConfig) -> None
         maps = network.projection(inputs).view(5, 4, 4, 8).permute(0, 3, 1, 2)
         for norm, convolution in zip((network.projection_norm, *network.norms), network.convolutions, strict=True):
             maps = norm(maps)
-            maps = convolution(torch.where(maps > 0, maps, leak * maps))
+            maps = convolution(_leaky(maps, leak))
         assert torch.allclose(network(inputs), torch.tanh(maps), atol=1e-6)
+        judge = Discriminator(make_config(gan={"discriminator_leak": leak, "dense_head": "5,3"}).gan)
+        initialise(judge, 1, 1)
+        maps = _leaky(judge.convolutions[0](network(inputs)), leak)
+        for norm, convolution in zip(judge.norms, judge.convolutions[1:], strict=True):
+            maps = _leaky(norm(convolution(maps)), leak)
+        features = maps.permute(0, 2, 3, 1).flatten(1)
+        for dense in judge.head[:-1]:
+            features = _leaky(dense(features), leak)
+        assert torch.allclose(judge(network(inputs)), judge.head[-1](features)[:, 0], atol=1e-6)
 
 
 def test_changes_have_their_own_columns() -> None:

@@ -1,8 +1,11 @@
 """The networks: counts, mirror, ends, first weights."""
 
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from satgan.config import load_config
 from satgan.gan.describe import describe, discriminator_layers, generator_layers
@@ -21,14 +24,65 @@ def test_published_parameter_counts(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_shapes_range_and_layout(preset: str) -> None:
+def test_shapes_and_layout(preset: str) -> None:
     config = load_config(preset).gan
     tiles = Generator(config)(torch.randn(3, config.noise_size))
     assert tiles.shape == (3, config.channels, config.size, config.size)
-    assert tiles.abs().max() <= 1
     assert Discriminator(config)(tiles).shape == (3,)
     if config.channels > 1:
         assert tiles.is_contiguous(memory_format=torch.channels_last)
+
+
+def _pass_through(generator: Generator, discriminator: Discriminator, noise_size: int) -> dict[nn.Module, Any]:
+    """What goes into each module and what comes out of it, as noise becomes tiles and logits."""
+    passed: dict[nn.Module, Any] = {}
+
+    def noted(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        passed[module] = inputs[0], output
+
+    for module in (*generator.modules(), *discriminator.modules()):
+        module.register_forward_hook(noted)
+    discriminator(generator(torch.randn(2, noise_size)))
+    return passed
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_tiles_are_the_tanh_of_the_last_convolution(preset: str) -> None:
+    """S17: of what it made, with nothing between and nothing after."""
+    config = load_config(preset).gan
+    generator = Generator(config)
+    passed = _pass_through(generator, Discriminator(config), config.noise_size)
+    assert torch.equal(passed[generator][1], torch.tanh(passed[generator.convolutions[-1]][1]))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_only_convolutions_change_the_resolution(preset: str) -> None:
+    """S21: what one makes goes into the next at the same size, so that nothing pools or upsamples between them."""
+    config = load_config(preset).gan
+    generator, discriminator = Generator(config), Discriminator(config)
+    passed = _pass_through(generator, discriminator, config.noise_size)
+    up = [(rung.small, rung.large) for rung in ladder(config)]
+    down = [sizes[::-1] for sizes in up[::-1]]
+    for network, kind, expected in ((generator, nn.ConvTranspose2d, up), (discriminator, nn.Conv2d, down)):
+        assert {type(convolution) for convolution in network.convolutions} == {kind}
+        assert [tuple(maps.shape[2] for maps in passed[c]) for c in network.convolutions] == expected
+        assert [c.stride for c in network.convolutions] == [(max(sizes) // min(sizes),) * 2 for sizes in expected]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_norms_stand_before_relus_and_none_of_the_discriminators_shuts_a_gradient_off(preset: str) -> None:
+    """G03: a norm is given what a convolution made, and what it makes passes a ReLU into the next convolution."""
+    config = load_config(preset).gan
+    generator, discriminator = Generator(config), Discriminator(config)
+    passed = _pass_through(generator, discriminator, config.noise_size)
+    for network, layers in ((generator, generator.convolutions), (discriminator, discriminator.convolutions[1:])):
+        for norm, layer in zip(network.norms, layers, strict=False):
+            assert torch.equal(passed[norm][0], passed[layer][1])
+        for norm, layer in zip(network.norms, layers[1:], strict=False):
+            assert torch.equal(passed[layer][0], F.leaky_relu(passed[norm][1], network.leak))
+    maps = [passed[layer][1] for layer in (discriminator.convolutions[0], *discriminator.norms, *discriminator.head)]
+    for gradient in torch.autograd.grad(passed[discriminator][1].sum(), maps):
+        assert (gradient != 0).float().mean() > 0.999
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -1,18 +1,75 @@
-"""How many threads compute a lane does not depend on which thread computes it."""
+"""What a run computes with: the GPU where there is one, all cores but one, as many threads for each lane."""
 
 import ctypes
+import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from satgan.config import Config
+from satgan.gan.pair import Pair
 from satgan.train import device
-from satgan.train.device import LaneRunner, computing_pool
+from satgan.train.device import LaneRunner, computing_pool, cores, decide, training_device, usable_cores
+from satgan.train.sums import LaneSums
+from tests.train.conftest import MakeConfig, run
 from tests.train.processes import CONTEXT
 
 PROCESSES = 2000
+
+
+def test_the_gpu_is_taken_where_there_is_one(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S03: what CUDA says decides, a run gives its networks the device decided on, and all of them is there."""
+    given: list[torch.device] = []
+
+    class Noted(Pair):
+        def __init__(self, config: Config, my_lanes: Sequence[int], device: torch.device, *others: Any) -> None:
+            given.append(device)
+            super().__init__(config, my_lanes, device, *others)
+
+    for name in ("deterministic", "benchmark"):
+        monkeypatch.setattr(torch.backends.cudnn, name, False)  # put back afterwards
+    for has_gpu, expected in ((True, "cuda"), (False, "cpu")):
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.cuda, "is_available", lambda has_gpu=has_gpu: has_gpu)
+            assert training_device(deterministic=True).type == expected
+    config, cpu, meta = make_config(train={"steps": 1}), torch.device("cpu:0"), torch.device("meta")
+    monkeypatch.setattr("satgan.train.loop.training_device", lambda deterministic: cpu)
+    monkeypatch.setattr("satgan.train.loop.Pair", Noted)
+    run(config)
+    assert given == [cpu]
+    pair = Pair(config, range(4), meta, LaneSums(4, meta, threads=1), lambda work, lanes: None)
+    networks = [pair.generator.network, pair.discriminator.network]
+    networks += [network for lane in pair.lanes for network in (lane.generator, lane.discriminator)]
+    tensors = [*(tensor for network in networks for tensor in network.state_dict().values()), pair.average]
+    assert {tensor.device for tensor in tensors} == {meta}
+
+
+def test_a_core_is_left_to_the_system_where_there_are_more_than_two(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S28: and the lanes divide the rest among them."""
+    config = make_config(train={"threads_per_lane": None, "lanes": 2})
+    found = {}
+    for count in (1, 2, 3, 4, 16):
+        monkeypatch.setattr(device, "cores", lambda count=count: count)
+        found[count] = usable_cores(), decide(config).train.threads_per_lane
+    assert found == {1: (1, 1), 2: (2, 1), 3: (2, 1), 4: (3, 1), 16: (15, 7)}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds a process to cores")
+def test_cores_are_those_that_the_process_may_run_on() -> None:
+    """S28."""
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert (cores(), usable_cores()) == (1, 1)
+    finally:
+        os.sched_setaffinity(0, before)
+    assert cores() == len(before)
 
 
 def _openmp() -> ctypes.CDLL:

@@ -109,6 +109,7 @@ def test_what_is_to_be_tried_is_counted_on(tmp_path: Path) -> None:
 
 
 def test_every_run_leaves_its_entry_with_what_was_changed(make_config: MakeConfig) -> None:
+    """S05: and what came out; beside it stands what people note and want to try."""
     trained(make_config(train={"name": "first"}))
     trained(make_config(train={"name": "second", "seed": 7}, recipe={"beta1": 0.4}))
     second, first = log_of(make_config())
@@ -124,6 +125,11 @@ def test_every_run_leaves_its_entry_with_what_was_changed(make_config: MakeConfi
     )
     assert 0 <= first["path_a_share"] <= 1
     assert first["seconds"] > 0
+    store = open_store(make_config().train.store)
+    note(store, "first", "roads")
+    add_todo(store, "more steps")
+    assert [[one["text"] for one in entry["notes"]] for entry in log_of(make_config())] == [[], ["roads"]]
+    assert [item["text"] for item in todos(read_log(store))] == ["more steps"]
 
 
 def test_seconds_are_those_of_all_attempts() -> None:
