@@ -159,6 +159,7 @@ def test_a_board_that_does_not_answer_holds_nobody_up(monkeypatch: pytest.Monkey
     monkeypatch.setattr("satgan.train.ray_faults.ANSWER_SECONDS", 0.1)
     actor: Any = ray.remote(num_cpus=0)(_Deaf)
     board = actor.remote()
+    assert noted_on(board) == []
     referee = Referee(restarts=2, start_seconds=1, fewest=1, board=board)
     status = SimpleNamespace(errors={0: ValueError("broken")})
     referee.after_worker_group_poll_status(status)
