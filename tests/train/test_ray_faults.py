@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -99,20 +100,33 @@ def test_a_run_that_saves_one_checkpoint_between_crashes_goes_on(make_config: Ma
     train = {"workers": 1, "steps": 10**6, "restarts": 1, "film_steps": 10**5} | once
     config, _ = prepare(make_config(train=train), lambda text: None)
     store = open_store(f"{config.train.store}/run")
-    seen: list[int] = []
+    shown: list[Progress] = []
     stood: list[int] = []
+    wish = threading.Event()
 
-    def show(progress: Progress) -> None:
+    def crash(number: int) -> None:
         """Kills the worker a while after its checkpoint was seen: by then it has told of it."""
-        steps = complete_steps(store)
-        if len(stood) < 2 and len(seen) == len(steps) > len(stood):
-            stood.append(steps[-1])
-            for process in train_workers(os.getpid()):
-                os.kill(process, signal.SIGKILL)
-        seen[:] = steps
+        until(lambda: len(complete_steps(store)) == number)
+        before = len(shown)
+        until(lambda: len(shown) > before + 1)
+        stood.extend(complete_steps(store)[-1:])
+        for process in train_workers(os.getpid()):
+            os.kill(process, signal.SIGKILL)
 
-    with pytest.raises(Stopped, match="stopped after step"):
-        launch(config, show, lambda text: None, stop=lambda: len(complete_steps(store)) > 2)
+    def happen() -> None:
+        """Whatever comes of it, the run stops then."""
+        try:
+            crash(1)
+            crash(2)
+            until(lambda: len(complete_steps(store)) == 3)
+        finally:
+            wish.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        happened = pool.submit(happen)
+        with pytest.raises(Stopped, match="stopped after step"):
+            launch(config, shown.append, lambda text: None, stop=wish.is_set)
+        happened.result()
     assert [entry["step"] for entry in events(store.url, "restart")] == stood
 
 
