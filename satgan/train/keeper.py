@@ -3,8 +3,8 @@
 The step waits for a snapshot's flat copies. There is one snapshot in memory at most: while the one before is still
 being brought to a slow store, a checkpoint that is due is left out; one that must be taken, such as the last, waits.
 A checkpoint that cannot be written is tried again after growing pauses, until the next one is due and takes its place;
-the run goes on while one stands that it could resume from (`writer.py` has the limits). A checkpoint is told to the
-watch once it is whole, at the next one or at the end.
+the run goes on while one stands that it could resume from (`writer.py` has the limits). Once a checkpoint is
+whole worker 0 tells the watch at once, and all workers do at the next one or at the end.
 """
 
 import math
@@ -189,6 +189,7 @@ class Keeper:
             if not self._writer.tries(lambda: self._write(snapshot, averaged, journal)):
                 return False
             self._whole_step = snapshot.step
+            self._watch.stands(snapshot.step)
             self._troubles.passed(NOT_WRITTEN)
             if self._is_failing:
                 journal.event(snapshot.step, "checkpoint_whole")

@@ -23,12 +23,13 @@ ANSWER_SECONDS = 10
 
 
 class Noticeboard:
-    """A small actor that outlives the workers. Worker 0 pins the newest progress and lines for the user, the controller
-    why workers were started anew, the driver that the run is to stop or end."""
+    """A small actor that outlives the workers. Worker 0 pins the newest progress, lines for the user and that a
+    checkpoint stands, the controller why workers were started anew, the driver that the run is to stop or end."""
 
     def __init__(self) -> None:
         self._newest: Progress | None = None
         self._restarts: list[Entry] = []
+        self._checkpoints = 0
         self._said: list[str] = []
         self._judged: list[tuple[int, Judgement]] = []
         self._stop = False
@@ -46,6 +47,14 @@ class Noticeboard:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._restarts.append({"attempt": len(self._restarts) + 2, "why": why, "time": now})
         self.say(f"{why}; starting workers anew, from the last checkpoint")
+
+    def count_checkpoint(self) -> None:
+        """Worker 0 tells that one more checkpoint stands."""
+        self._checkpoints += 1
+
+    def checkpoints(self) -> int:
+        """How many came to stand since the run was launched, in all attempts."""
+        return self._checkpoints
 
     def say(self, text: str) -> None:
         """There is a line for the user."""
@@ -156,19 +165,19 @@ def watching(
     signals: StopSignals, judged: Callable[[int, Judgement], None] = lambda step, judgement: None,
 ) -> Iterator[None]:  # fmt: skip
     """Shows the newest progress, says what there is to say and tells what was judged until the block ends, and passes
-    the wish to stop, or what `seconds_left` tells or raises, on."""
+    the wish to stop, or what `seconds_left` tells or raises, on: in a thread of its own, since a terminal that is held
+    (Ctrl-S) or a pipe that nobody reads holds up who writes there, while the workers write nothing without the word."""
 
     def tell() -> None:
         with suppress(Exception):  # nobody reads what is shown: that is no reason to miss what is to end the run
             _tell_news(board, show, say, judged)
 
-    def look() -> None:
-        tell()
+    def pass_on() -> None:
         with suppress(ray.exceptions.RayError):
             _pass_on(board, seconds_left, signals)
 
     try:
-        with repeated(look, "progress"):
+        with repeated(pass_on, "wishes"), repeated(tell, "progress"):
             yield
     finally:
         tell()

@@ -2,12 +2,14 @@
 
 import re
 import time
+from contextlib import suppress
 from typing import Any
 
 import ray
-from ray.train.v2._internal.execution.callback import ControllerCallback, ReportCallback, WorkerGroupCallback
+from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
 
 from satgan.errors import SatganError, StoreUnreachable, WorkersLost
+from satgan.train.ray_board import ANSWER_SECONDS
 
 WAIT_SECONDS = 0.5
 """Ray Train looks for room without a pause, with a whole core."""
@@ -20,7 +22,7 @@ WITHOUT_WORKERS = ("INITIALIZING", "RESTARTING", "RESCHEDULING", "SCHEDULING", "
 REMEDY = "the same command goes on from the last checkpoint"
 
 
-class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
+class Referee(ControllerCallback, WorkerGroupCallback):
     """Judges, in Ray Train's controller, whether a run goes on after a fault.
 
     What it raises ends the run and comes back to the driver; where it is silent Ray Train starts the workers anew,
@@ -32,18 +34,14 @@ class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
         restarts: crashes that are borne before another checkpoint is written.
         start_seconds: how long workers may be missing.
         fewest: workers with which the run goes on.
-        board: told why workers are started anew.
+        board: told why workers are started anew, and asked how many checkpoints came to stand.
     """
 
     def __init__(self, restarts: int, start_seconds: float, fewest: int, board: Any) -> None:
         self._restarts, self._start_seconds, self._fewest, self._board = restarts, start_seconds, fewest, board
         self._state = ""
-        self._crashes = self._starts = 0
+        self._crashes = self._starts = self._checkpoints = 0
         self._missing_since: float | None = None
-
-    def after_report(self, training_report: Any, metrics: Any) -> None:
-        """A checkpoint is whole: what happened before it is forgiven."""
-        self._crashes = self._starts = 0
 
     def after_worker_group_poll_status(self, worker_group_status: Any) -> None:
         """Ray Train looked after its workers.
@@ -59,6 +57,7 @@ class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
         if not failures or self._state == "PREEMPTING":
             return
         why = told(failures)
+        self._forgive()
         if not any(map(_preempted, failures.values())):
             self._crashes += 1
         away = next((failure for failure in failures.values() if isinstance(failure, StoreUnreachable)), None)
@@ -80,8 +79,10 @@ class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
         """
         before, self._state = (state._state_type.state_name for state in (previous_state, current_state))
         if self._state == "RESIZING":
+            self._forgive()
             self._start_anew(f"room for {current_state.scaling_decision.num_workers} worker(s) now")
         elif (before, self._state) == ("PREEMPTING", "RESTARTING"):
+            self._forgive()
             gone = ", ".join(map(str, previous_state.preemption_info.preempted_ranks))
             self._start_anew(f"the machine of worker(s) {gone} was taken away")
         if self._state not in WITHOUT_WORKERS:
@@ -92,6 +93,14 @@ class Referee(ControllerCallback, WorkerGroupCallback, ReportCallback):
             raise self._no_room()
         if self._state == before:
             time.sleep(WAIT_SECONDS)
+
+    def _forgive(self) -> None:
+        """What happened before the newest checkpoint does not count any more, told by who wrote it: Ray Train hears of
+        it only when the next one is due. Where the board does not answer in time, all counts."""
+        with suppress(ray.exceptions.RayError):
+            checkpoints: int = ray.get(self._board.checkpoints.remote(), timeout=ANSWER_SECONDS)
+            if checkpoints > self._checkpoints:
+                self._checkpoints, self._crashes, self._starts = checkpoints, 0, 0
 
     def _start_anew(self, why: str) -> None:
         self._starts += 1

@@ -105,6 +105,7 @@ def worker(about: dict[str, Any]) -> Any:
     watch = Watch(
         board.pin.remote, _report, stop_asker(board), board.say.remote, notices.due, notices.news, restarts,
         left_asker(board), board.judge.remote, gauges.set, lambda rate, told: ray.get(board.bill.remote(rate, told)),
+        lambda step: board.count_checkpoint.remote(),
     )  # fmt: skip
     with words_told(f"[worker {rank} on {socket.gethostname()}]", board.say.remote):
         if workers > 1:

@@ -21,7 +21,8 @@ class Watch(NamedTuple):
     """Listeners and wishes.
 
     progress    told by worker 0
-    checkpoint  told by every worker (step, place, numbers) of each one that is whole
+    checkpoint  told by every worker (step, place, numbers) of each one that is whole, between steps: when the next one
+                is due, or at the end
     stop        asked by worker 0 between steps: whether to save and stop
     say         told by worker 0, from any thread: a line for the user about something that went wrong and did not end
                 the run
@@ -35,6 +36,7 @@ class Watch(NamedTuple):
                 when all of it stands in the store. What it raises ends the run
     numbers     told by every worker (step, figures) at log steps: the journal's numbers and timing, and its own
     bill        asked by worker 0 when it begins; see satgan/train/cost.py
+    stands      told by worker 0 (step), from the thread that wrote it, as soon as a checkpoint is whole
     """
 
     progress: Callable[[Progress], None]
@@ -48,3 +50,4 @@ class Watch(NamedTuple):
     judged: Callable[[int, Judgement], None] = lambda step, judgement: None
     numbers: Callable[[int, dict[str, float]], None] = lambda step, figures: None
     bill: Bill = as_told
+    stands: Callable[[int], None] = lambda step: None

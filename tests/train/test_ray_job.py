@@ -1,9 +1,11 @@
 """Under Ray Train the numbers are those of one process, in a bucket as in a folder; errors come back as they were."""
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
+import ray
 
 from satgan.errors import CorruptData, RunLost, StoreForbidden, StoreMissing, StoreUnreachable, TilesError
 from satgan.gallery.draw import Choice
@@ -12,9 +14,11 @@ from satgan.tiles.shards import pack
 from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.progress import Progress
+from satgan.train.ray_board import open_board, watching
 from satgan.train.ray_job import as_begun, launch
 from satgan.train.start import hold, prepare, start
-from tests.train.conftest import MakeConfig, made_tiles, run, weights_of
+from satgan.train.stop import StopSignals
+from tests.train.conftest import PATIENCE_SECONDS, MakeConfig, made_tiles, run, until, weights_of
 
 
 def silent(told: object) -> None:
@@ -112,6 +116,29 @@ def test_the_workers_words_reach_the_user_and_a_lost_lease_ends_them(make_config
     assert len(said) == 1
     assert "the checkpoint after step 7 is corrupt" in said[0]
     assert complete_steps(open_store(first.run)) == [5]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_terminal_that_blocks_holds_up_neither_vouching_nor_the_wish_to_stop(local_ray: None) -> None:
+    """As after Ctrl-S, or at a full pipe."""
+    board = open_board()
+    blocked, released, wish = threading.Event(), threading.Event(), threading.Event()
+
+    def say(text: str) -> None:
+        blocked.set()
+        released.wait()
+
+    board.say.remote("a line")
+    with StopSignals(wish.is_set) as signals, watching(board, silent, say, lambda: 20.0, signals):
+        try:
+            assert blocked.wait(PATIENCE_SECONDS)
+            ray.get(board.vouch.remote(0.0))
+            wish.set()
+            until(lambda: ray.get(board.stopping.remote()))
+            until(lambda: ray.get(board.seconds_left.remote()) > 0)
+        finally:
+            released.set()
 
 
 def test_one_process_on_a_bucket_equals_a_folder(make_config: MakeConfig, s3_prefix: str, tmp_path: Path) -> None:
