@@ -10,7 +10,7 @@ import pytest
 
 from bench.processes import train_workers
 from satgan.config import Config, load_config
-from satgan.errors import CorruptData, Diverged, SatganError, Stopped, TilesError
+from satgan.errors import Diverged, SatganError, Stopped, TilesError
 from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import open_tile_set
 from satgan.train.journal import events_in
@@ -94,26 +94,28 @@ def tried(config: Config, expected: type[SatganError], stop: Callable[[], bool] 
     return caught.value.found
 
 
-def test_what_ends_a_run_stands_in_its_journal_once(make_config: MakeConfig, place: str) -> None:
-    """Also where it came before the journal was open, and whatever a kill has left of its last line."""
+def test_what_ends_a_run_stands_in_its_journal_once(
+    make_config: MakeConfig, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nobody has the journal open, and whatever a kill has left of its last line."""
     config = make_config(train={"store": place, "steps": 5})
     with hold(config, lambda text: None) as lease:
         start(prepare(config, lambda text: None)[0], lease, lambda progress: None, lambda text: None)
     run = open_store(f"{place}/run")
     run.write("journal.jsonl", run.read("journal.jsonl") + b'{"step": 6, "num')
-    state = run.read("checkpoints/step-00000005/state.json")
-    run.write("checkpoints/step-00000005/state.json", b"{}")
     config = make_config(train={"store": place})
-    found = {tried(config, CorruptData) for _ in range(2)}
-    assert ends_of(place) == [("failed", 5, one) for one in found]
-    run.write("checkpoints/step-00000005/state.json", state)
 
-    def fails() -> bool:
-        raise SatganError("out of patience", "wait")
+    def fails(*given: object) -> bool:
+        raise SatganError("workers crashed", "wait")
 
+    with monkeypatch.context() as patch:
+        patch.setattr("satgan.train.start.train_loop", fails)
+        for _ in range(2):
+            tried(config, SatganError)
+    assert ends_of(place) == [("failed", 5, "workers crashed")]
     tried(config, SatganError, fails)
     tried(config, Stopped, lambda: True)
-    assert ends_of(place)[1:] == [("failed", 6, "out of patience")]
+    assert ends_of(place)[1:] == [("failed", 6, "workers crashed")]
 
 
 def test_a_run_that_diverges_has_no_second_end(make_config: MakeConfig) -> None:
