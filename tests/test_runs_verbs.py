@@ -63,6 +63,7 @@ def test_runs_are_listed_with_their_states(
     run(make_config(train=small | {"name": "complete", "steps": 4}))
     ended_after(1, make_config(train=small | {"name": "stopped"}), None)
     ended_after(5, make_config(train=small | {"name": "failed"}), Diverged("real_loss = nan", "lower rates"))
+    ended_after(0, make_config(train=small | {"name": "wild"}, recipe={"discriminator_l2": 1e25}), Diverged("", ""))
     store = open_store(place)
     for key in ("config.yaml", "checkpoints/step-00000001/COMPLETE"):
         store.write(f"broken/{key}", store.read(f"stopped/{key}"))
@@ -76,7 +77,7 @@ def test_runs_are_listed_with_their_states(
     told = {name: (one["state"], one["step"], one["steps"], one["checkpoints"]) for name, one in found.items()}
     assert told == {
         "broken": ("broken off", 1, 12, 1), "complete": ("complete", 4, 4, 1), "failed": ("failed", 4, 12, 1),
-        "stopped": ("stopped", 1, 12, 1),
+        "stopped": ("stopped", 1, 12, 1), "wild": ("diverged", 0, 12, 0),
     }  # fmt: skip
     assert (found["complete"]["score"], found["complete"]["best_step"], found["failed"]["score"]) == (3.5, 4, None)
     assert found["complete"]["bytes"] == sum(size for _, size in store.child("complete").list())
@@ -86,7 +87,7 @@ def test_runs_are_listed_with_their_states(
         monkeypatch.setattr("satgan.train.holder._machine", lambda: "another")
         assert json.loads(satgan("runs", f"{place}/stopped", "--json")[1])[0]["state"] == "running"
     status, out, _ = satgan("runs", place)
-    assert [line.split()[0] for line in out.splitlines()] == ["run", "broken", "complete", "failed", "stopped"]
+    assert [line.split()[0] for line in out.splitlines()] == ["run", "broken", "complete", "failed", "stopped", "wild"]
     assert "3.50 after 4" in out
 
 

@@ -6,6 +6,7 @@ In a bucket the journal comes with each checkpoint, in a folder with each line.
 import json
 import time
 from collections.abc import Callable, Iterator
+from itertools import dropwhile
 from typing import Any
 
 from satgan.errors import InputError
@@ -16,7 +17,7 @@ from satgan.train.runs import is_running
 LOOK_SECONDS = 5.0
 FIRST_ENTRIES = 12
 """So many of the journal are shown at first."""
-LAST = ("end", "stop", "failed")
+LAST = ("end", "stop", "failed", "diverged")
 
 
 def watch(run: Store, show: Callable[[str], None], look_seconds: float = LOOK_SECONDS) -> None:
@@ -47,11 +48,12 @@ def watch(run: Store, show: Callable[[str], None], look_seconds: float = LOOK_SE
 
 
 def _new(entries: list[dict[str, Any]], shown: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
-    """What was not shown: after a resume the last ones may be others than they were."""
+    """What was not shown. A resume drops what it computes anew, and goes on after what it keeps."""
     if shown is None:
         return entries[-FIRST_ENTRIES:]
     same = next((place for place, pair in enumerate(zip(entries, shown, strict=False)) if pair[0] != pair[1]), None)
-    return entries[min(len(entries), len(shown)) if same is None else same :]
+    place = min(len(entries), len(shown)) if same is None else same
+    return list(dropwhile(lambda entry: entry in shown[place:], entries[place:]))
 
 
 def told(entry: dict[str, Any], url: str) -> str:

@@ -11,6 +11,8 @@ FLOPS_PER_CORE = {"bfloat16": 0.22e12, "float32": 0.11e12}
 """Of the whole recipe on a CPU core with AMX, as BENCHMARKS.md has it for `dcgan` and `article` [FLOP/s]."""
 
 Event = Mapping[str, Any]
+BEGINNINGS = ("start", "resume")
+"""Events with which an attempt at a run begins."""
 
 
 class Machine(NamedTuple):
@@ -73,6 +75,13 @@ class Entry(NamedTuple):
     timing: Mapping[str, float]
 
 
+def newest_attempt(entries: Sequence[Event]) -> Sequence[Event]:
+    """What a journal has from the newest beginning on, with it. What befell the attempts before may stand at later
+    steps, which were undone."""
+    begun = [place for place, entry in enumerate(entries) if entry.get("event") in BEGINNINGS]
+    return entries[begun[-1] :] if begun else entries
+
+
 def rates_of(config: Config, entry: Entry | None) -> Rates:
     """Learning rates of a log step, or the config's."""
     numbers = entry.numbers if entry else {}
@@ -91,7 +100,7 @@ class RunRecord(NamedTuple):
     """A run while it goes on, or afterwards; None where nobody has looked.
 
     entries      log steps, ascending; of a long run the first and the last ones
-    events       what the journal notes beside them, in order
+    events       what the journal notes beside them, in order; see `newest_attempt`
     pictures     files under film/
     checkpoints  whole ones that lie there
     logged       whether the observation log has an entry of it; None as long as it goes on

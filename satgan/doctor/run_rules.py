@@ -6,7 +6,7 @@ from statistics import median_low
 
 from satgan.doctor.finding import Finding
 from satgan.doctor.limits import graded
-from satgan.doctor.records import Event, RunRecord
+from satgan.doctor.records import Event, RunRecord, newest_attempt
 from satgan.doctor.training_rules import TRAINING_CHECKS
 from satgan.doctor.windows import lasting
 
@@ -148,7 +148,8 @@ def checkpoints_are_not_written(record: RunRecord) -> Finding | None:
     failed = _last(record, "checkpoint_failed", "checkpoint_whole", "start", "resume", "end")
     if failed is None or failed["event"] != "checkpoint_failed":
         return None
-    tried = {event["step"] for event in record.events if event["event"] in ("checkpoint", "checkpoint_failed")}
+    events = newest_attempt(record.events)
+    tried = {event["step"] for event in events if event["event"] in ("checkpoint", "checkpoint_failed")}
     missing = sum(step > failed["stands"] for step in tried)
     stands = f"that after step {failed['stands']} stands" if failed["stands"] else "none stands yet"
     found = f"{missing} checkpoint(s) were not written, {stands}: {failed['found']}"
@@ -161,7 +162,7 @@ def checkpoints_are_late(record: RunRecord) -> Finding | None:
     left_out = _last(record, "left_out", "checkpoint", "start", "resume", "end")
     if left_out is None or left_out["event"] != "left_out":
         return None
-    steps = [event["step"] for event in record.events if event["event"] == "left_out"]
+    steps = [event["step"] for event in newest_attempt(record.events) if event["event"] == "left_out"]
     missing = sum(step > left_out["under_way"] for step in steps)
     found = (
         f"the checkpoint after step {left_out['under_way']} is on its way, {missing} that were due since were left out"

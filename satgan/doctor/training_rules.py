@@ -14,7 +14,7 @@ from satgan.doctor.balance import (
 )
 from satgan.doctor.finding import Finding
 from satgan.doctor.limits import graded
-from satgan.doctor.records import Entry, RunRecord
+from satgan.doctor.records import Entry, RunRecord, newest_attempt
 from satgan.doctor.windows import (
     FEWEST_ENTRIES,
     LONG_STEPS,
@@ -97,11 +97,11 @@ def losses_diverge(record: RunRecord) -> Finding | None:
         f"--recipe.generator-learning-rate {rates.generator / 5:g} "
         f"--recipe.discriminator-learning-rate {rates.discriminator / 5:g}"
     )
-    attempts = [event for event in record.events if event["event"] == "diverged"]
-    if attempts:
-        found = f"not finite: {attempts[-1]['found']}"
-        finding = graded("S31", "diverged", len(attempts), found, lower)
-        return finding and finding._replace(since_step=attempts[-1]["step"])
+    diverged = [event for event in newest_attempt(record.events) if event["event"] == "diverged"]
+    if diverged:  # else there was none, or it was rolled back
+        found = f"not finite: {diverged[-1]['found']}"
+        finding = graded("S31", "diverged", len(diverged), found, lower)
+        return finding and finding._replace(since_step=diverged[-1]["step"])
 
     def largest(entry: Entry) -> float | None:
         return max(entry.numbers.get(f"{name}_loss_before", 0.0) for name in ("real", "fake", "generator"))

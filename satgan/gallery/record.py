@@ -8,7 +8,7 @@ import yaml
 from satgan.errors import CheckpointError, StoreMissing
 from satgan.tiles.store import Store, open_store
 from satgan.train.checkpoint import best_of
-from satgan.train.journal import JOURNAL_NAME, JUDGED, entries_in
+from satgan.train.journal import JOURNAL_NAME, JUDGED, entries_in, reached_in
 from satgan.train.run_folder import CONFIG_NAME
 
 Entry = dict[str, Any]
@@ -54,8 +54,8 @@ class Record(NamedTuple):
         return [entry["step"] for entry in found], [entry["scores"][score][figure] for entry in found]
 
     def step(self) -> int:
-        """How far the journal goes."""
-        return max((entry["step"] for entry in self.entries), default=0)
+        """How far the run came."""
+        return reached_in(self.entries)
 
 
 def open_record(url: str) -> Record:

@@ -25,7 +25,7 @@ MOST_GRIDS = 24
 SEAM = 128
 """Grey of the line between a fake and its nearest real tile."""
 
-ORDINARY = ("start", "checkpoint", "judged", "inputs", FOUND, OVER)
+ORDINARY = ("checkpoint", "judged", "inputs", FOUND, OVER)
 """Events that every run has by the dozen; the pages tell of them in other ways."""
 
 
@@ -62,7 +62,7 @@ def report_page(record: Record) -> str:
         inputs=_picture(record, INPUTS_NAME), score_chart=score_chart(record), score_charts=list(score_charts(record)),
         charts=list(charts_of(record)), scores=_scores(record), last=_last(record), base=base, changes=changed,
         findings=found_in(record.events()), ran_on=_ran_on(record),
-        happened=[_told(entry) for entry in record.events() if entry["event"] not in ORDINARY],
+        happened=[_told(entry) for entry in _happened(record)],
         portrait=None if isinstance(portrait, str) else _drawn(portrait),
         no_portrait=portrait if isinstance(portrait, str) else "",
     )  # fmt: skip
@@ -126,6 +126,12 @@ def _changes(record: Record) -> tuple[str, dict[str, tuple[Any, Any]]]:
         return f"the preset {preset}{gone}", changes(load_config(preset).model_dump(mode="json"), record.config)
     except ConfigError:
         return f"the preset {preset}, which is not known any more{gone}", {}
+
+
+def _happened(record: Record) -> Iterator[Entry]:
+    """What not every run has; a second start tells that all before it was undone."""
+    first = next(iter(record.events("start")), None)
+    return (entry for entry in record.events() if entry["event"] not in ORDINARY and entry is not first)
 
 
 def _told(entry: Entry) -> Entry:

@@ -8,7 +8,7 @@ from satgan.tiles.tile_set import TileSet
 from satgan.train import ranks
 from satgan.train.checkpoint import complete_steps
 from satgan.train.divergence import Rollback
-from satgan.train.journal import Journal
+from satgan.train.journal import CORRUPT, Journal
 from satgan.train.origin import Origin
 from satgan.train.recovery import Corrupt
 from satgan.train.run_folder import RunFolder
@@ -22,7 +22,7 @@ class Start(NamedTuple):
     origin    of the checkpoint there
     rollback  where it follows one
     restarts  why workers were started anew, in order
-    corrupt   checkpoints that were set aside
+    corrupt   checkpoints that were set aside, and not noted yet
     """
 
     step: int
@@ -61,4 +61,4 @@ def note_start(journal: Journal, start: Start, about: Mapping[str, Any]) -> None
             journal.event(start.step, "restart", **restart)
     journal.event(start.step, "resume" if start.step else "start", undone_steps=journal.undone_steps, **about)
     for corrupt in start.corrupt:
-        journal.event(start.step, "corrupt_checkpoint", **corrupt.about())
+        journal.event(start.step, CORRUPT, **corrupt.about())

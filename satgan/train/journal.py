@@ -2,12 +2,12 @@
 
 {"step": 20, "numbers": {…}, "timing": {…}}     at log steps; `numbers` follow from config and seed alone
 {"step": 0, "event": "start", …}                start, resume, checkpoint, stop, end
-                                                start and resume have `undone_steps`: what an attempt before this one
+                                                start and resume have `undone_steps`: what the attempt before this one
                                                 had logged beyond `step`, as far as its journal came to the store;
                                                 those steps are taken again
                                                 where prices are known `timing`, stop and end have `dollars`: the cost
                                                 of all attempts so far (satgan/train/cost.py)
-{"step": 0, "event": "failed", "found": …}      what ended the attempt
+{"step": 0, "event": "failed", "found": …}      what ended the attempt; the driver's word where no worker could note it
 {"step": 500, "event": "corrupt_checkpoint", "corrupt_step": 1000, "found": …, "aside": …}     on resume
 {"step": 500, "event": "checkpoint_failed", "found": …, "remedy": …, "stands": 0}              it is tried again
 {"step": 1000, "event": "checkpoint_whole"}     the first one after such failures
@@ -26,13 +26,16 @@
 {"step": 500, "event": "finding", "rule": "S36", "level": "error", "figure": …, "since_step": 340, …}  of the doctor
 {"step": 900, "event": "finding_over", "rule": "S36"}                          it holds no more
 
+An attempt drops what follows from the steps that it takes again (DONE_ANEW). What befell the attempts before it stays
+where it is, at steps that were undone.
+
 The names of the losses are explained in satgan/gan/losses.py, those of what was observed in satgan/gan/observe.py.
 """
 
 import json
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -41,6 +44,7 @@ from typing import Any
 
 from satgan.config import Config
 from satgan.doctor.finding import Finding
+from satgan.doctor.records import BEGINNINGS, newest_attempt
 from satgan.errors import RunLost, Stopped, StoreError
 from satgan.judge.judgement import Judgement
 from satgan.tiles.aside import written_aside
@@ -55,12 +59,15 @@ from satgan.train.troubles import Troubles
 JOURNAL_NAME = "journal.jsonl"
 EVENTS_FOLDER = "tensorboard"
 JUDGED = "judged"
+CORRUPT = "corrupt_checkpoint"
 MOVED = "balance"
 NOT_WRITTEN = "the journal was not written"
+DONE_ANEW = ("inputs", "checkpoint", JUDGED, "unjudged", "alarm", MOVED, FOUND, OVER, "not_recorded", "end")
+"""Events that follow from the steps before them, as all numbers do: they come again where steps are taken again."""
 
 
 class Journal:
-    """The journal of one attempt at a run; what an earlier attempt wrote after `start_step` is dropped.
+    """The journal of one attempt at a run; what earlier attempts computed after `start_step` is dropped.
 
     Args:
         folder: the run's.
@@ -81,9 +88,9 @@ class Journal:
         with folder_errors_told("write the journal", str(path)):
             self.dollars = dollars_in(path.read_bytes()) if path.exists() else 0.0
             """What attempts before this one have cost, what is dropped now included."""
-            reached = max((entry["step"] for entry in entries_in(path.read_bytes())), default=0) if path.exists() else 0
+            reached = reached_in(entries_in(path.read_bytes())) if path.exists() else 0
             self.undone_steps = max(0, reached - start_step)
-            """Steps that an attempt before this one has noted, and that are taken again."""
+            """Steps that the attempt before this one has noted, and that are taken again."""
             for entry in _kept_until(path, start_step):
                 checkup.hear(entry)
             self._file = path.open("ab", buffering=0)
@@ -235,11 +242,16 @@ def dollars_of(entries: Iterable[dict[str, Any]]) -> float:
     return max((float(entry.get("timing", entry).get("dollars", 0.0)) for entry in entries), default=0.0)
 
 
+def reached_in(entries: Sequence[dict[str, Any]]) -> int:
+    """How far the newest attempt came, as its journal tells."""
+    return max((int(entry["step"]) for entry in newest_attempt(entries)), default=0)
+
+
 def seconds_in(entries: Iterable[dict[str, Any]]) -> float:
     """Seconds of all attempts: each begins to count anew."""
     whole = attempt = 0.0
     for entry in entries:
-        if entry.get("event") in ("start", "resume"):
+        if entry.get("event") in BEGINNINGS:
             whole, attempt = whole + attempt, 0.0
         attempt = float(entry.get("timing", entry if entry.get("event") == "end" else {}).get("seconds", attempt))
     return whole + attempt
@@ -250,14 +262,20 @@ def _events(path: Path, event: str) -> list[dict[str, Any]]:
 
 
 def _kept_until(path: Path, step: int) -> list[dict[str, Any]]:
-    """Drops entries after `step`, which will be written anew, and lines torn by a kill; returns the others."""
+    """Drops what was computed after `step`, which will be written anew, and lines torn by a kill; returns the rest."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     step = step or -1  # a run that begins anew says so anew
-    kept = [line for line in text.splitlines(keepends=True) if _step_of(line) <= step]
+    kept = [line for line in text.splitlines(keepends=True) if _step_of(line) <= step or _is_told_once(line)]
     if "".join(kept) != text:
         with written_aside(path) as aside:
             aside.write_text("".join(kept), encoding="utf-8")
     return [json.loads(line) for line in kept]
+
+
+def _is_told_once(line: str) -> bool:
+    """Whether a line tells of what steps that are taken again do not bring back."""
+    entry = json.loads(line) if _step_of(line) < math.inf else {}
+    return "event" in entry and entry["event"] not in DONE_ANEW
 
 
 def _step_of(line: str) -> float:

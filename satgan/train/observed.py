@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from satgan.doctor.records import RunRecord, rates_of
+from satgan.doctor.records import BEGINNINGS, RunRecord, newest_attempt, rates_of
 from satgan.errors import Diverged, InputError, SatganError, Stopped
 from satgan.tiles.store import Store
 from satgan.train.examined import Told, told_by
@@ -43,7 +43,7 @@ def outcome(told: Told, error: BaseException | None) -> str:
         return "diverged"
     if error is not None:
         return f"failed: {error.found if isinstance(error, SatganError) else type(error).__name__}"
-    last = next((event["event"] for event in reversed(told.events) if event["event"] in OUTCOMES), "")
+    last = next((event["event"] for event in reversed(newest_attempt(told.events)) if event["event"] in OUTCOMES), "")
     return OUTCOMES.get(last, BROKEN_OFF)
 
 
@@ -91,7 +91,7 @@ def facts_of(told: Told) -> dict[str, Any]:
     facts = {f"{group}.{field}": value for group, fields in tree.items() for field, value in fields.items()}
     facts["tile_set"] = told.origin.tile_set
     facts |= {f"versions.{name}": value for name, value in told.versions.items()}
-    starts = [event for event in told.events if event["event"] in ("start", "resume")]
+    starts = [event for event in told.events if event["event"] in BEGINNINGS]
     start = starts[-1] if starts else {}
     return facts | {f"machine.{name}": start[name] for name in ("device", "workers", "cores") if name in start}
 
@@ -113,7 +113,8 @@ def _parent(told: Told, earlier: Sequence[Entry]) -> Entry | None:
 
 def _step(told: Told) -> int:
     """How many steps were taken; a run may end before its first log step."""
-    taken = [event["step"] for event in told.events if event["event"] in ("checkpoint", "stop", "end")]
+    kinds = (*BEGINNINGS, "checkpoint", "stop", "end")
+    taken = [event["step"] for event in newest_attempt(told.events) if event["event"] in kinds]
     return max([*taken, *(entry.step for entry in told.entries)], default=0)
 
 

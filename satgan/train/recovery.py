@@ -4,14 +4,19 @@ A corrupt one is set aside under a name of its own, never removed; what killed a
 process may call this, and nobody else may be writing: worker 0 of the driver that holds the run's lease.
 """
 
+import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from satgan.errors import CorruptData
+from satgan.errors import CheckpointError, CorruptData
 from satgan.tiles.store import Store
 from satgan.train.checkpoint import BEST_NAME, COMPLETE_NAME, FOLDER, Checkpoint, best_of, complete_steps, name_of
+from satgan.train.journal import CORRUPT, JOURNAL_NAME, events_in
 from satgan.train.origin import origin_of
 from satgan.train.retention import look, regular_step, remove
+
+ASIDE_NAME = re.compile(rf"{FOLDER}/corrupt-step-(\d{{8,}})-.*")
 
 LOOKS = 2
 """A checkpoint is read again before it is called corrupt: the bytes may have changed on the way here."""
@@ -76,7 +81,7 @@ def recover(run: Store) -> list[Corrupt]:
     """Sweeps what killed attempts left, and sets corrupt checkpoints aside that are newer than the newest whole one.
 
     Returns:
-        Those, by step.
+        Those, by step, and what lies aside without a word of it in the journal: whoever set it aside was killed.
 
     Raises:
         CorruptData: there are checkpoints, but none is whole; nothing is set aside then.
@@ -85,11 +90,15 @@ def recover(run: Store) -> list[Corrupt]:
     for files in look(run).orphans.values():
         remove(run, files)
     _, faults = newest_whole(run)
-    corrupt = [Corrupt(step, fault.found, _set_aside(run, step)) for step, fault in sorted(faults.items())]
+    before, found = look(run).aside, dict[str, str]()
+    for step, fault in faults.items():
+        aside = _set_aside(run, step)
+        if aside not in before:  # else some of its files were there already, and that was the fault
+            found[aside] = fault.found
     best = best_of(run)
     if best and best[0] in faults:
         run.delete(BEST_NAME)
-    return corrupt
+    return sorted(_untold(run, found))
 
 
 def rollback_step(run: Store, newest: int, checkpoint_steps: int) -> int:
@@ -118,11 +127,32 @@ def go_back(run: Store, checkpoint_steps: int) -> None:
             remove(run, files)
 
 
+def _untold(run: Store, found: Mapping[str, str]) -> Iterator[Corrupt]:
+    """What lies aside and is not named in the journal; `found` has by folder what was wrong, where that is known."""
+    aside = look(run).aside
+    raw = run.read(JOURNAL_NAME) if aside and run.exists(JOURNAL_NAME) else b""
+    named = [entry["aside"] for entry in events_in(raw) if entry["event"] == CORRUPT]
+    for folder in aside:
+        if (name := ASIDE_NAME.fullmatch(folder)) and folder not in named:
+            yield Corrupt(int(name[1]), found.get(folder) or _fault_aside(run.child(folder)), folder)
+
+
+def _fault_aside(aside: Store) -> str:
+    try:
+        fault = fault_of(aside)
+    except CheckpointError as error:  # its last file never came there, or another format
+        return error.found
+    return fault.found if fault else "it is whole now: its bytes changed on the way"
+
+
 def _set_aside(run: Store, step: int) -> str:
-    """Moves the files of a checkpoint; COMPLETE last, so that a kill leaves what is found corrupt, and moved, again."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    folder, aside = f"{FOLDER}/{name_of(step)}", f"{FOLDER}/corrupt-{name_of(step)}-{stamp}"
-    names = [key.removeprefix(f"{folder}/") for key, _ in look(run).whole[step]]
+    """Moves the files of a checkpoint; COMPLETE last, so that a kill leaves what is found corrupt again, and is moved
+    on to the same folder."""
+    shelf, stamp = look(run), datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    folder, begin = f"{FOLDER}/{name_of(step)}", f"{FOLDER}/corrupt-{name_of(step)}-"
+    names = [key.removeprefix(f"{folder}/") for key, _ in shelf.whole[step]]
+    begun = [place for place, files in shelf.aside.items() if f"{place}/{COMPLETE_NAME}" not in dict(files)]
+    aside = next((place for place in begun if place.startswith(begin)), f"{begin}{stamp}")
     for name in sorted(names, key=lambda name: name == COMPLETE_NAME):
         run.move(f"{folder}/{name}", f"{aside}/{name}")
     return aside

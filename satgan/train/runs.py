@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from satgan.doctor.records import BEGINNINGS
 from satgan.errors import CheckpointError, InputError, StoreMissing
 from satgan.groups import TrainConfig
 from satgan.tiles.store import Listing, Store, open_store
@@ -18,14 +19,17 @@ from satgan.train.retention import Shelf, best_by_tiles, look, remove, wanted
 from satgan.train.run_folder import CONFIG_NAME
 
 REMEDY = "give the folder or s3:// prefix of a run, or the --store of runs; `satgan train` makes ./runs"
-ENDINGS = {"stop": "stopped", "failed": "failed", "start": "broken off", "resume": "broken off"}
+ENDINGS = {
+    "stop": "stopped", "failed": "failed", "diverged": "diverged", **dict.fromkeys(BEGINNINGS, "broken off"),
+}  # fmt: skip
 """The state of a run that nobody trains and that is not complete, by the last of these events in its journal."""
 
 
 class Run(NamedTuple):
     """A run at a glance; None where there is nothing to tell.
 
-    state        running, complete, stopped (at the user's word), failed (an error ended it), broken off (killed)
+    state        running, complete, stopped (at the user's word), failed (an error ended it), diverged (a number is not
+                 finite), broken off (killed)
     step         of the newest checkpoint, of `steps`
     score        the best one's, of the checkpoint after `best_step`; lower is better
     age_seconds  of the newest checkpoint

@@ -1,18 +1,21 @@
 """From a config to a run: what is refused before it starts, where it runs, what it will need."""
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from satgan.config import Config
-from satgan.errors import CheckpointError, RunLost, SatganError, StoreError
+from satgan.doctor.records import newest_attempt
+from satgan.errors import CheckpointError, Diverged, InputError, RunLost, SatganError, Stopped, StoreError
 from satgan.gan.describe import checkpoint_bytes, describe
 from satgan.judge.judgement import Judgement
 from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.cost import check_budget
 from satgan.train.fork import fork
-from satgan.train.journal import tell_complete
+from satgan.train.journal import JOURNAL_NAME, entries_in, reached_in, tell_complete
 from satgan.train.lease import Lease
 from satgan.train.loggers import check_loggers
 from satgan.train.loop import train_loop
@@ -108,6 +111,8 @@ def start(
     try:
         outcome = _train(config, lease, show, say, judged, stop)
     except SatganError as error:
+        if not isinstance(error, InputError | Stopped | RunLost):
+            _note_end(config, lease, error)
         if not isinstance(error, RunLost | StoreError):  # the run is another's, or the store does not answer
             _observe(config, error, say)
         raise
@@ -133,6 +138,21 @@ def _train(
         outcome = train_loop(config, watch)
     assert outcome is not None
     return outcome
+
+
+def _note_end(config: Config, lease: Lease, error: SatganError) -> None:
+    """A last line in the journal of a run that has one, where no worker has noted what ended it: none was there any
+    more, or not yet."""
+    run = open_store(config.train.store, patience=PATIENCE).child(config.train.name)
+    with suppress(StoreError, RunLost):  # the user is told what ended it; a store or a driver more is not the news
+        lease.check_writing()
+        raw = run.read(JOURNAL_NAME)
+        entries = entries_in(raw)
+        told = [entry for entry in newest_attempt(entries) if entry.get("event") in ("failed", "diverged")]
+        last = told[-1] if told else {}
+        if last.get("found") != error.found and not (last.get("event") == "diverged" and isinstance(error, Diverged)):
+            line = json.dumps({"step": reached_in(entries), "event": "failed", "found": error.found})
+            run.write(JOURNAL_NAME, raw[: raw.rfind(b"\n") + 1] + line.encode() + b"\n")
 
 
 def _observe(config: Config, error: SatganError | None, say: Callable[[str], None]) -> None:

@@ -91,6 +91,21 @@ def test_a_healthy_run_passes() -> None:
         assert examine([run_record(steps)]) == []
 
 
+def test_what_a_resume_has_undone_is_no_finding() -> None:
+    """What befell the attempts before stays in the journal, at later steps."""
+    undone: tuple[dict[str, Any], ...] = (
+        {"step": 1010, "event": "diverged", "found": "x = nan"},
+        FAILED | {"step": 3000},
+        *LEFT_OUT,
+    )
+    resumed = {"step": 500, "event": "resume"}
+    events: list[Any] = [START, *undone, resumed, *run_record().events[1:]]
+    assert examine([run_record()._replace(events=events)]) == []
+    (finding,) = examine([run_record()._replace(events=[*events, FAILED])])
+    (alone,) = examine([run_record()._replace(events=[START, *run_record().events[1:], FAILED])])
+    assert finding == alone
+
+
 def test_every_check_of_a_run_has_its_broken_case() -> None:
     broken = {code: sum(found == code for found, _, _ in BROKEN.values()) for code in RUN_CHECKS}
     assert all(broken[code] >= len(checks) for code, checks in RUN_CHECKS.items())

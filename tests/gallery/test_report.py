@@ -107,6 +107,22 @@ def test_what_comes_from_outside_cannot_write_into_the_page(make_config: MakeCon
     assert "&lt;script&gt;alert(1)" in page
 
 
+def test_what_befell_a_run_is_told_and_how_far_it_came(make_config: MakeConfig) -> None:
+    """A failure after step 7 is no 7 steps where the run began anew; the first start is every run's."""
+    outcome = run(make_config(train={"steps": 5}))
+    journal = Path(outcome.run) / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    failed = json.dumps({"step": 7, "event": "failed", "found": "the disk is full"}) + "\n"
+    journal.write_text(
+        "".join([lines[0], failed, lines[0].replace('"undone_steps": 0', '"undone_steps": 7'), *lines[1:]])
+    )
+    record = open_record(outcome.run)
+    page = report_page(record)
+    assert record.step() == 5
+    assert "the disk is full" in page
+    assert re.findall(r"<td>start<td>\s*undone steps: (\d+)", page) == ["7"]
+
+
 def test_what_the_doctor_found_is_told_with_what_to_do(make_config: MakeConfig) -> None:
     """What holds before what is over, and of each rule the newest."""
     outcome = run(make_config(train={"steps": 5}))

@@ -71,6 +71,7 @@ def test_a_rollback_goes_on_with_other_choices(make_config: MakeConfig, poison: 
     outcome = run(config)
     told = [entry for entry in events_of(config) if entry["event"] == "rollback"]
     assert [(entry["step"], entry["attempt"], entry["diverged_step"]) for entry in told] == [(5, 1, 8), (5, 2, 8)]
+    assert [entry["step"] for entry in events_of(config) if entry["event"] == "diverged"] == [8, 8]
     assert json.loads((Path(outcome.checkpoint) / "state.json").read_text())["attempt"] == 2
     before, after = journal_numbers(untouched.run), journal_numbers(outcome.run)
     assert [step for step, _ in after] == [step for step, _ in before]

@@ -1,5 +1,6 @@
 """The observation log: every run leaves its entry, several writers lose none, and what stands follows from all."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -180,6 +181,11 @@ def test_a_run_that_was_killed_is_added_from_its_journal(make_config: MakeConfig
     journal = Path(config.train.store) / "run" / "journal.jsonl"
     journal.write_text("".join(line for line in journal.read_text().splitlines(True) if '"end"' not in line))
     assert observe_run(store, "run")["outcome"] == "broken off"
+    lines = journal.read_text().splitlines(True)
+    failed = {"step": 99, "event": "failed", "found": "no room"}
+    journal.write_text("".join([lines[0], json.dumps(failed) + "\n", *lines]))
+    entry = observe_run(store, "run")
+    assert (entry["outcome"], entry["step"]) == ("broken off", 12), "it was begun anew after that"
     assert [entry["run"] for entry in log_of(config)] == ["run"]
 
 

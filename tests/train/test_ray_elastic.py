@@ -100,7 +100,7 @@ def test_a_machine_is_lost_without_notice(make_config: MakeConfig, cluster: Clus
     stood: list[int] = []
 
     def happen() -> None:
-        """Not before there is a checkpoint to go on from: else all is undone, with the note of the first beginning."""
+        """Once there is a checkpoint to go on from."""
         try:
             until(lambda: begun_with(journal) == [2] and complete_steps(open_store(str(journal.parent))))
             stood.extend(complete_steps(open_store(str(journal.parent))))

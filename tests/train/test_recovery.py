@@ -1,15 +1,20 @@
 """A run goes on from its newest whole checkpoint, and ends with the bits of one that was left alone."""
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
+from itertools import chain, count, repeat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from satgan.errors import CorruptData
+from satgan.errors import CorruptData, SatganError
 from satgan.tiles.aside import UNFINISHED_SUFFIX
-from satgan.tiles.store import open_store
+from satgan.tiles.store import FolderStore, open_store
 from satgan.train.checkpoint import best_of, complete_steps
+from satgan.train.journal import DONE_ANEW
 from satgan.train.loop import train_loop
 from satgan.train.recovery import recover
 from satgan.train.start import prepare
@@ -25,6 +30,11 @@ def damaged(path: Path, damage: str) -> dict[str, bytes]:
         raw[len(raw) // 2] ^= 1
     path.unlink() if damage == "gone" else path.write_bytes(raw[:-7] if damage == "truncated" else raw)
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def noted(run_folder: str) -> list[dict[str, Any]]:
+    """What a run's journal holds."""
+    return [json.loads(line) for line in (Path(run_folder) / "journal.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +58,7 @@ def test_a_corrupt_checkpoint_is_named_and_set_aside_and_the_one_before_taken(
     assert journal_numbers(outcome.run) == journal_numbers(whole.run)
     (aside,) = (Path(outcome.run) / "checkpoints").glob("corrupt-step-00000012-*")
     assert {str(p.relative_to(aside)): p.read_bytes() for p in aside.rglob("*") if p.is_file()} == left
-    entries = [json.loads(line) for line in (Path(outcome.run) / "journal.jsonl").read_text().splitlines()]
+    entries = noted(outcome.run)
     (told,) = [entry for entry in entries if entry.get("event") == "corrupt_checkpoint"]
     assert (told["step"], told["corrupt_step"], told["aside"]) == (10, 12, f"checkpoints/{aside.name}")
     assert Path(name).name in told["found"] or "state.json" in told["found"]
@@ -56,6 +66,63 @@ def test_a_corrupt_checkpoint_is_named_and_set_aside_and_the_one_before_taken(
     assert (resumed["step"], resumed["undone_steps"]) == (10, 2)
     assert len(said) == 1
     assert told["found"] in said[0]
+
+
+@pytest.mark.parametrize("moves", [0, 3, 99])
+def test_a_kill_takes_no_word_of_a_corrupt_checkpoint(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    """While it is set aside, or before that is noted: the next attempt goes on, and notes what is wrong, once."""
+    config = make_config()
+    outcome = run(config)
+    left = damaged(Path(outcome.checkpoint) / "generator.safetensors", "flipped")
+    move, moved = FolderStore.move, count()
+
+    def killed(store: FolderStore, key: str, to: str) -> None:
+        if next(moved) == moves:
+            raise KeyboardInterrupt
+        move(store, key, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderStore, "move", killed)
+        with suppress(KeyboardInterrupt):
+            recover(open_store(outcome.run))
+    assert next(moved) == min(moves + 1, len(left))
+    for steps in (12, 14):
+        run(make_config(train={"steps": steps}))
+        (aside,) = (Path(outcome.run) / "checkpoints").glob("corrupt-*")
+        assert {str(p.relative_to(aside)): p.read_bytes() for p in aside.rglob("*") if p.is_file()} == left
+        (told,) = [entry for entry in noted(outcome.run) if entry.get("event") == "corrupt_checkpoint"]
+        assert (told["step"], told["corrupt_step"], told["aside"]) == (10, 12, f"checkpoints/{aside.name}")
+        assert "generator.safetensors has" in told["found"]
+
+
+def test_a_resume_keeps_what_befell_the_attempts_before_it(make_config: MakeConfig) -> None:
+    """Each in its place and once, though the steps after which it happened are undone; all numbers are taken anew."""
+    whole = run(make_config(train={"name": "whole"}))
+    config = make_config()
+    for taken in (3, 9, 2):  # before the first checkpoint; after it; fewer than the attempt before
+        fault = chain(repeat(False, taken - 1), [SatganError(f"fault {taken}", "none")])
+
+        def stop(fault: Iterator[Any] = fault) -> bool:
+            if isinstance(found := next(fault), SatganError):
+                raise found
+            return False
+
+        with pytest.raises(SatganError, match=f"fault {taken}"):
+            train_loop(config, Watch(lambda progress: None, lambda *told: None, stop, lambda text: None))
+    outcome = run(config)
+    assert weights_of(outcome.checkpoint) == weights_of(whole.checkpoint)
+    assert journal_numbers(outcome.run) == journal_numbers(whole.run)
+    told = [entry for entry in noted(outcome.run) if entry.get("event") in ("start", "resume", "failed", "end")]
+    assert [(entry["event"], entry["step"], entry.get("found", entry.get("undone_steps"))) for entry in told] == [
+        ("start", 0, 0), ("failed", 2, "fault 3"), ("start", 0, 2), ("failed", 8, "fault 9"),
+        ("resume", 5, 3), ("failed", 6, "fault 2"), ("resume", 5, 1), ("end", 12, None),
+    ]  # fmt: skip
+    computed = [(entry["event"], entry["step"]) for entry in noted(outcome.run) if entry.get("event") in DONE_ANEW]
+    assert computed == [
+        (entry["event"], entry["step"]) for entry in noted(whole.run) if entry.get("event") in DONE_ANEW
+    ]
 
 
 def test_a_run_whose_last_checkpoint_is_corrupt_is_not_complete(make_config: MakeConfig) -> None:
@@ -109,7 +176,7 @@ def test_what_killed_attempts_left_is_swept(place: str) -> None:
     if not place.startswith("s3://"):
         path = Path(place, "checkpoints", "step-00000010", f".generator.1234{UNFINISHED_SUFFIX}")
         path.write_bytes(b"half")
-    assert recover(store) == []
+    assert [one.step for one in recover(store)] == [7], "no journal names it"
     assert store.unfinished() == []
     assert [key for key, _ in store.list()] == sorted(
         [*stay, "checkpoints/step-00000005/COMPLETE", "checkpoints/step-00000005/state.json"]

@@ -149,10 +149,12 @@ def test_a_checkpoint_of_other_settings_is_refused(make_config: MakeConfig) -> N
         run(make_config(recipe={"beta1": 0.4}))
 
 
-def test_a_run_that_begins_anew_says_so_once(make_config: MakeConfig) -> None:
-    """Killed before its first checkpoint; what it wrote then is not its own."""
+def test_a_run_that_begins_anew_says_so(make_config: MakeConfig) -> None:
+    """Killed before its first checkpoint; of what it wrote then it keeps that it had begun."""
     outcome = run(make_config(train={"name": "killed"}))
     shutil.rmtree(Path(outcome.run) / "checkpoints")
     run(make_config(train={"name": "killed"}))
     entries = [json.loads(line) for line in (Path(outcome.run) / "journal.jsonl").read_text().splitlines()]
-    assert [entry["event"] for entry in entries if entry["step"] == 0] == ["start", "inputs"]
+    assert [entry["event"] for entry in entries if entry["step"] == 0] == ["start", "start", "inputs"]
+    assert [entry["undone_steps"] for entry in entries if entry.get("event") == "start"] == [0, 12]
+    assert [entry.get("event") for entry in entries].count("end") == 1

@@ -1,16 +1,21 @@
 """What is decided and refused before a run starts: its tiles, and whether the networks fit them."""
 
 import os
+import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from satgan.config import load_config
-from satgan.errors import TilesError
+from bench.processes import train_workers
+from satgan.config import Config, load_config
+from satgan.errors import Diverged, SatganError, Stopped, TilesError
+from satgan.tiles.store import open_store
 from satgan.tiles.tile_set import open_tile_set
+from satgan.train.journal import events_in
 from satgan.train.progress import Progress, ProgressLine
-from satgan.train.start import prepare
+from satgan.train.start import hold, prepare, start
 from satgan.train.tile_source import EMBEDDED, look, tiles_of
 from tests.train.conftest import TILES, MakeConfig
 
@@ -72,3 +77,73 @@ def test_progress_that_nobody_reads_ends_nothing() -> None:
     with suppress(BrokenPipeError):
         stream.close()
     line.say("a line for a file that was closed")
+
+
+def ends_of(store: str) -> list[tuple[str, int, str]]:
+    """Event, step and reason of each end that a run's journal tells."""
+    entries = events_in(open_store(f"{store}/run").read("journal.jsonl"))
+    return [(one["event"], one["step"], one["found"]) for one in entries if one["event"] in ("failed", "diverged")]
+
+
+def tried(config: Config, expected: type[SatganError], stop: Callable[[], bool] = lambda: False) -> str:
+    """What ended a run, as `satgan train` meets it."""
+    with hold(config, lambda text: None) as lease:
+        config, _ = prepare(config, lambda text: None)
+        with pytest.raises(expected) as caught:
+            start(config, lease, lambda progress: None, lambda text: None, stop=stop)
+    return caught.value.found
+
+
+def test_what_ends_a_run_stands_in_its_journal_once(
+    make_config: MakeConfig, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nobody has the journal open, and whatever a kill has left of its last line."""
+    config = make_config(train={"store": place, "steps": 5})
+    with hold(config, lambda text: None) as lease:
+        start(prepare(config, lambda text: None)[0], lease, lambda progress: None, lambda text: None)
+    run = open_store(f"{place}/run")
+    run.write("journal.jsonl", run.read("journal.jsonl") + b'{"step": 6, "num')
+    config = make_config(train={"store": place})
+
+    def fails(*given: object) -> bool:
+        raise SatganError("workers crashed", "wait")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("satgan.train.start.train_loop", fails)
+        for _ in range(2):
+            tried(config, SatganError)
+    assert ends_of(place) == [("failed", 5, "workers crashed")]
+    tried(config, SatganError, fails)
+    tried(config, Stopped, lambda: True)
+    assert ends_of(place)[1:] == [("failed", 6, "workers crashed")]
+
+
+def test_a_run_that_diverges_has_no_second_end(make_config: MakeConfig) -> None:
+    config = make_config(recipe={"discriminator_l2": 1e25})
+    tried(config, Diverged)
+    assert [event for event, _, _ in ends_of(config.train.store)] == ["diverged"]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_what_ends_a_run_that_has_no_worker_left_stands_in_its_journal(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    monkeypatch.setenv("RAY_AUTH_MODE", "what Ray sets as it starts shall go again")
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    killed: list[int] = []
+
+    def show(progress: Progress) -> None:
+        if not killed:
+            killed.extend(train_workers(os.getpid()))
+            os.kill(killed[0], signal.SIGKILL)
+
+    config = make_config(train={"workers": 1, "restarts": 0, "steps": 100_000, "checkpoint_steps": 50_000})
+    with hold(config, lambda text: None) as lease:
+        config, _ = prepare(config, lambda text: None)
+        with pytest.raises(SatganError, match=r"workers crashed 1 time\(s\)") as caught:
+            start(config, lease, show, lambda text: None)
+    ((event, _, found),) = ends_of(config.train.store)
+    assert (event, found) == ("failed", caught.value.found)
