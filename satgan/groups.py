@@ -12,7 +12,6 @@ from satgan.kinds import (
     Count,
     Filters,
     Hours,
-    JudgedTiles,
     Loggers,
     Name,
     Norm,
@@ -282,7 +281,7 @@ class TrainConfig(Group):
 class JudgeConfig(Group):
     """Scores of the averaged generator at each checkpoint, beside the training."""
 
-    tiles: JudgedTiles = Field(
+    tiles: Annotated[int, Field(ge=0)] = Field(
         512,
         description="fakes that are judged against as many real tiles, at most half of the set; 0: no judging (law 7)",
     )

@@ -21,12 +21,6 @@ def _plain_name(value: str) -> str:
     return value
 
 
-def _none_or_enough(tiles: int) -> int:
-    if 0 < tiles < FEWEST_JUDGED:
-        raise ValueError(f"{tiles}, but the judge needs {FEWEST_JUDGED} or more tiles a side; 0 switches it off")
-    return tiles
-
-
 def as_number(value: object) -> object:
     """Options come as text, which `Literal` does not take for a number."""
     return int(value) if isinstance(value, str) and value.isdigit() else value
@@ -46,7 +40,6 @@ def _as_workers(value: object) -> object:
 
 
 Filters = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split_commas)]
-JudgedTiles = Annotated[int, Field(ge=0), AfterValidator(_none_or_enough)]
 Name = Annotated[str, AfterValidator(_plain_name)]
 Place = Annotated[str, Field(min_length=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]

@@ -171,7 +171,7 @@ def test_train_help_lists_every_option_with_the_presets_default(capsys: pytest.C
         (["sample", "nowhere", "--seed", "-1"], "seed (0 to 2**64 - 1)"),
         (["tiles", "pack", "nowhere", "dest", "--seed", "x"], "seed (0 to 2**64 - 1)"),
         (["train", "--train.lane-batch", "1024", "--recipe.history-share", "0.3"], "history_capacity = 512"),
-        (["train", "--judge.tiles", "19"], "19, but the judge needs 20 or more tiles a side; 0 switches it off"),
+        (["train", "--judge.tiles", "19"], "judge.tiles = 19, but the judge needs 20 or more tiles a side"),
     ],
 )
 def test_bad_input_is_refused_with_status_2(

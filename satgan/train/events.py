@@ -24,9 +24,9 @@ class Events:
             folder.mkdir(parents=True, exist_ok=True)
             self._writer = RecordWriter(str(folder / f"events.out.tfevents.{int(time.time())}.step-{start_step:08d}"))
             self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
-            if start_step:
-                restart = SessionLog(status=SessionLog.START)
-                self._write(Event(wall_time=time.time(), step=start_step, session_log=restart))
+            # TensorBoard drops what it has from that step on: also where a run begins anew that reached no checkpoint.
+            restart = SessionLog(status=SessionLog.START)
+            self._write(Event(wall_time=time.time(), step=start_step + 1, session_log=restart))
 
     def add(self, step: int, numbers: dict[str, float]) -> None:
         """Scalars of a step, by name."""

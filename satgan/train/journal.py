@@ -7,7 +7,7 @@
                                                 those steps are taken again
                                                 where prices are known `timing`, stop and end have `dollars`: the cost
                                                 of all attempts so far (satgan/train/cost.py)
-{"step": 0, "event": "failed", "found": …}      what ended the attempt; the driver's word where no worker could note it
+{"step": 0, "event": "failed", "found": …}      what ended the attempt; also the driver's word, where no worker noted it
 {"step": 500, "event": "corrupt_checkpoint", "corrupt_step": 1000, "found": …, "aside": …}     on resume
 {"step": 500, "event": "checkpoint_failed", "found": …, "remedy": …, "stands": 0}              it is tried again
 {"step": 1000, "event": "checkpoint_whole"}     the first one after such failures

@@ -151,8 +151,9 @@ def _set_aside(run: Store, step: int) -> str:
     shelf, stamp = look(run), datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     folder, begin = f"{FOLDER}/{name_of(step)}", f"{FOLDER}/corrupt-{name_of(step)}-"
     names = [key.removeprefix(f"{folder}/") for key, _ in shelf.whole[step]]
-    begun = [place for place, files in shelf.aside.items() if f"{place}/{COMPLETE_NAME}" not in dict(files)]
-    aside = next((place for place in begun if place.startswith(begin)), f"{begin}{stamp}")
+    is_last = names == [COMPLETE_NAME]  # a bucket's move is a copy and a deletion, with time for a kill between
+    begun = [place for place, files in shelf.aside.items() if is_last or f"{place}/{COMPLETE_NAME}" not in dict(files)]
+    aside = max((place for place in begun if place.startswith(begin)), default=f"{begin}{stamp}")
     for name in sorted(names, key=lambda name: name == COMPLETE_NAME):
         run.move(f"{folder}/{name}", f"{aside}/{name}")
     return aside

@@ -11,6 +11,7 @@ from satgan.doctor.records import newest_attempt
 from satgan.errors import CheckpointError, Diverged, InputError, RunLost, SatganError, Stopped, StoreError
 from satgan.gan.describe import checkpoint_bytes, describe
 from satgan.judge.judgement import Judgement
+from satgan.kinds import FEWEST_JUDGED
 from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.cost import check_budget
@@ -37,7 +38,11 @@ def place(config: Config, say: Callable[[str], None]) -> tuple[Config, str]:
 
     Raises:
         TilesError: no tiles, or of another size or channel count than the networks.
+        InputError: too few tiles are to be judged.
     """
+    if 0 < config.judge.tiles < FEWEST_JUDGED:
+        found = f"judge.tiles = {config.judge.tiles}, but the judge needs {FEWEST_JUDGED} or more tiles a side"
+        raise InputError(found, f"take --judge.tiles {FEWEST_JUDGED} or more; 0 switches it off")
     tile_set = tiles_of(config, say)
     return _placed(config, tile_set.store.url), tile_set.digest
 
@@ -141,8 +146,8 @@ def _train(
 
 
 def _note_end(config: Config, lease: Lease, error: SatganError) -> None:
-    """A last line in the journal of a run that has one, where no worker has noted what ended it: none was there any
-    more, or not yet."""
+    """A last line in the journal of a run that has one, where no worker has noted the same: none was there any more, or
+    not yet, or this is what came of its failures."""
     run = open_store(config.train.store, patience=PATIENCE).child(config.train.name)
     with suppress(StoreError, RunLost):  # the user is told what ended it; a store or a driver more is not the news
         lease.check_writing()

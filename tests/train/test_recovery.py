@@ -68,7 +68,11 @@ def test_a_corrupt_checkpoint_is_named_and_set_aside_and_the_one_before_taken(
     assert told["found"] in said[0]
 
 
-@pytest.mark.parametrize("moves", [0, 3, 99])
+COPIED = -1
+"""As in a bucket, where a move is a copy and a deletion: COMPLETE is copied, and stays."""
+
+
+@pytest.mark.parametrize("moves", [0, 3, 99, COPIED])
 def test_a_kill_takes_no_word_of_a_corrupt_checkpoint(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, moves: int
 ) -> None:
@@ -79,7 +83,10 @@ def test_a_kill_takes_no_word_of_a_corrupt_checkpoint(
     move, moved = FolderStore.move, count()
 
     def killed(store: FolderStore, key: str, to: str) -> None:
-        if next(moved) == moves:
+        is_copied = moves == COPIED and key.endswith("COMPLETE")
+        if is_copied:
+            store.write(to, store.read(key))
+        if next(moved) == moves or is_copied:
             raise KeyboardInterrupt
         move(store, key, to)
 
@@ -87,7 +94,7 @@ def test_a_kill_takes_no_word_of_a_corrupt_checkpoint(
         patch.setattr(FolderStore, "move", killed)
         with suppress(KeyboardInterrupt):
             recover(open_store(outcome.run))
-    assert next(moved) == min(moves + 1, len(left))
+    assert next(moved) == (len(left) if moves == COPIED else min(moves + 1, len(left)))
     for steps in (12, 14):
         run(make_config(train={"steps": steps}))
         (aside,) = (Path(outcome.run) / "checkpoints").glob("corrupt-*")
