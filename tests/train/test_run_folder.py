@@ -118,22 +118,33 @@ def test_a_journal_is_read_whatever_stands_in_it(make_config: MakeConfig) -> Non
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()][-1] == 12
 
 
-def test_events_hold_what_the_journal_holds(make_config: MakeConfig) -> None:
-    """Read back with the protocol buffers, each record framed by lengths and checksums."""
-    from tensorboardX.proto.event_pb2 import Event
+@pytest.mark.parametrize("first", [1, 6, 12])
+def test_events_hold_what_the_journal_holds_once(make_config: MakeConfig, first: int) -> None:
+    """Read back with the protocol buffers, each record framed by lengths and checksums, as TensorBoard does: a restart
+    drops what was there from its step on. After a stop at the first step nothing was logged; after one without a
+    checkpoint the run begins anew."""
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+    stopped = run(make_config(train={"steps": first}))
+    if first == 12:
+        shutil.rmtree(Path(stopped.run) / "checkpoints")
+        Path(stopped.run, "best.json").unlink(missing_ok=True)
     outcome = run(make_config())
-    (path,) = (Path(outcome.run) / "tensorboard").iterdir()
-    raw, position = path.read_bytes(), 0
-    found: dict[tuple[int, str], float] = {}
-    while position < len(raw):
-        length = int.from_bytes(raw[position : position + 8], "little")
-        event = Event.FromString(raw[position + 12 : position + 12 + length])
-        found |= {(event.step, value.tag): value.simple_value for value in event.summary.value}
-        position += 16 + length
+    found: list[tuple[int, str, float]] = []
+    for path in sorted((Path(outcome.run) / "tensorboard").iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        raw, position = path.read_bytes(), 0
+        while position < len(raw):
+            length = int.from_bytes(raw[position : position + 8], "little")
+            event = Event.FromString(raw[position + 12 : position + 12 + length])
+            if event.session_log.status == SessionLog.START:
+                found = [one for one in found if one[0] < event.step]
+            found += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
+            position += 16 + length
+    assert len(found) == len({one[:2] for one in found})
+    values = {(step, name): value for step, name, value in found}
     for step, numbers in journal_numbers(outcome.run):
         for name, value in numbers.items():
-            assert found[step, name] == pytest.approx(value, rel=1e-6)
+            assert values[step, name] == pytest.approx(value, rel=1e-6)
 
 
 def test_folders_of_other_names_are_not_checkpoints(make_config: MakeConfig) -> None:
