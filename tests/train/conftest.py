@@ -61,7 +61,7 @@ def make_config(tile_set: str, tmp_path: Path) -> MakeConfig:
 
     def make(**groups: dict[str, Any]) -> Config:
         base: dict[str, dict[str, Any]] = {
-            "tiles": {"source": tile_set, "connections": 2, "prefetch_steps": 2},
+            "tiles": {"source": tile_set, "augment": "dihedral", "connections": 2, "prefetch_steps": 2},
             "gan": {
                 "size": SIZE, "filters": "8,8", "smoothing_layers": 0, "noise_size": 6, "kernel_size": 4,
                 "dense_head": "",
