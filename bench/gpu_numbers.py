@@ -1,20 +1,31 @@
-"""Whether the fast ways compute the same: replayed steps to the bit, bfloat16 within what another seed changes."""
+"""Whether the fast ways compute the same: as the plain loop, replayed steps to the bit, bfloat16 within what another
+seed changes."""
 
 from collections.abc import Iterator
 from statistics import fmean
 
 import torch
 
+from bench.agreement import check_config, largest_difference
 from bench.gpu_row import LeftOut, Row, Setting, judged
 from bench.variants import OurStep, make_batches
 from satgan.config import Config
 from satgan.train.device import decide, fast_precision
 
+AGREEMENT_STEPS = 4
 STEPS, WINDOW = 200, 20
 BAND = 1.5
 """Times the largest difference between runs of two seeds in float32."""
 
 LOSSES = ("real_loss_before", "fake_loss_before", "generator_loss_before")
+
+
+def agreement_rows(setting: Setting) -> Iterator[Row]:
+    """Plain and ours lose the same on small networks."""
+    for preset in ("article", "dcgan"):
+        apart = largest_difference(check_config(preset), setting.device, AGREEMENT_STEPS)
+        what = f"plain and ours, small `{preset}`, float32, {AGREEMENT_STEPS} steps"
+        yield Row(what, f"losses at most {apart:.1g} apart", "stated")
 
 
 def replay_rows(setting: Setting) -> Iterator[Row]:

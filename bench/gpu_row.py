@@ -61,7 +61,9 @@ def judged(what: str, figure: str, goal: str, share: float, least: float = 1.0) 
     return Row(what, figure, goal, f"{share:.2f}×", "reached" if share >= least else "missed")
 
 
+HEAD = (Row("what", "measured", "goal on an H200", "over goal"), Row(*("---",) * 5))
+
+
 def markdown(rows: Sequence[Row]) -> str:
-    """The table."""
-    lines = [("what", "measured", "goal on an H200", "over goal", ""), ("---",) * 5, *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    """Lines of the table."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)

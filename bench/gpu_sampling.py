@@ -24,7 +24,7 @@ def sampling_rows(setting: Setting) -> Iterator[Row]:
     network = Generator(config.gan).to(setting.device)
     initialise(network, seed=1, number=0)
     network.eval()
-    noise = torch.randn((batch, config.gan.noise_size), device=setting.device)
+    noise = torch.randn((batch, config.gan.noise_size)).to(setting.device)
 
     def draw(turn: int) -> object:
         with torch.autocast(setting.device.type, getattr(torch, precision), enabled=precision != "float32"):

@@ -27,6 +27,14 @@ GREETING = """satgan trains a DCGAN on satellite tiles, on a laptop or on a Ray 
 `satgan --help` lists everything, `satgan VERB --help` tells more; eval "$(satgan completion)" completes words."""
 
 
+FILES_LEFT = "files that were finished stay"
+LEFT = {
+    "train": "the same command goes on from the newest checkpoint, or begins anew where none stands yet",
+    "sweep": "the same command with --resume finishes it",
+}
+"""What a verb leaves that is interrupted."""
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit status."""
     words = sys.argv[1:] if words is None else words
@@ -36,8 +44,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"satgan: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
-        left = "the same command goes on from the last checkpoint" if words[:1] == ["train"] else "nothing was finished"
-        print(f"\nsatgan: stopped; {left}", file=sys.stderr)
+        print(f"\nsatgan: stopped before the end; {LEFT.get(next(iter(words), ''), FILES_LEFT)}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our results has seen enough
         sys.stderr.close()

@@ -47,12 +47,13 @@ def _url(run: str) -> str:
 
 
 def _text(found: "Comparison") -> str:
-    from satgan.gallery.comparison_page import first_differences
+    from satgan.gallery.comparison_page import UNLIKE, first_differences, scores_told
 
     lines = [*first_differences(found), "", *_table("set differently", found.names, found.settings)]
     lines += ["", *_table("took", found.names, found.took)]
     if found.scores:
-        lines += ["", *_table("score after step", found.names, found.scores)]
+        lines += ["", *_table("score after step", found.names, scores_told(found))]
+        lines += [] if found.scores_compare else [UNLIKE]
     for loss, by_step in found.losses.items():
         lines += ["", *_table(f"{loss} in step", found.names, by_step)]
     return "\n".join(lines)

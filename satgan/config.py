@@ -12,8 +12,9 @@ from pydantic import ValidationError, model_validator
 
 from satgan.errors import ConfigError, nearest
 from satgan.groups import GanConfig, Group, JudgeConfig, RecipeConfig, TilesConfig, TrainConfig
+from satgan.kinds import MOST_CHANNELS, refusal_of
 from satgan.presets import NETWORKS, PRESETS
-from satgan.scaling import RATES_AT_64, learning_rate
+from satgan.scaling import RATES_AT_64, STEMS, doublings, filters_for, fits, ladder_of, learning_rate
 
 
 class Config(Group):
@@ -101,11 +102,11 @@ def load_config(preset: str, *layers: Mapping[str, Mapping[str, Any]]) -> Config
     merged: dict[str, dict[str, Any]] = {group: {} for group in Config.model_fields}
     for layer in ({"gan": {"preset": preset}}, PRESETS[preset], *layers):
         for group, fields in _checked_names(layer).items():
-            networks = str(fields.get("preset", "")) if group == "gan" else ""
-            if networks and networks not in NETWORKS:
+            networks = str(fields["preset"]) if group == "gan" and "preset" in fields else None
+            if networks is not None and networks not in NETWORKS:
                 raise ConfigError(f"unknown networks: gan.preset = {networks!r}", nearest(networks, NETWORKS))
-            follow = {"filters": ()} if networks else {}
-            merged[group] |= {**NETWORKS.get(networks, {}), **follow, **fields}
+            named = {} if networks is None else NETWORKS[networks] | {"filters": ()}
+            merged[group] |= {**named, **fields}
     for name in RATES_AT_64:
         if merged["recipe"].get(name) in (None, "none"):
             merged["recipe"].pop(name, None)
@@ -113,6 +114,29 @@ def load_config(preset: str, *layers: Mapping[str, Mapping[str, Any]]) -> Config
         return _with_rates(Config.model_validate(merged))
     except ValidationError as error:
         raise ConfigError(_told(error), "correct it; `satgan train --help` lists every option") from None
+
+
+def networks_for(gan: GanConfig, size: int, channels: int) -> str:
+    """What to do where tiles are of another size or other channels than the networks make: options, or a preset."""
+    stem = next((stem for stem in sorted(STEMS, key=lambda stem: stem != gan.stem) if fits(size, stem)), None)
+    if stem is None:
+        sizes = " or ".join(f"{stem} · 2ⁿ" for stem in STEMS)
+        return f"cut the tiles anew, or enlarge them: networks make sizes of {sizes} pixels, such as --size 64"
+    if channels > MOST_CHANNELS:
+        return f"cut the tiles anew with fewer bands (--bands): networks take 1 to {MOST_CHANNELS} channels"
+    base = NETWORKS[gan.preset]
+    own_filters = gan.filters != filters_for(base["filters"], base["kernel_size"], gan.kernel_size, gan.doublings)
+    options = f"--gan.size {size} --gan.channels {channels}"
+    if stem != gan.stem:
+        exact = [name for name, one in NETWORKS.items() if (one["size"], one["channels"]) == (size, channels)]
+        is_as_named = all(getattr(gan, name) == base[name] for name in ("size", "channels", "stem"))
+        if exact and is_as_named and not own_filters:
+            return f"take the preset {' or '.join(exact)} instead of {gan.preset}"
+        options = f"--gan.stem {stem} {options}"
+    if own_filters:
+        options += f" --gan.filters {','.join(map(str, ladder_of(gan.filters, doublings(size, stem))))}"
+    wider = "the preset demo instead of digits, with " if stem != gan.stem and gan.preset == "digits" else ""
+    return f"take {wider}{options}, or cut the tiles anew"
 
 
 def _with_rates(config: Config) -> Config:
@@ -143,7 +167,7 @@ def _told(error: ValidationError) -> str:
     lines = []
     for found in error.errors():
         path = ".".join(str(part) for part in found["loc"])
-        text = found["msg"].removeprefix("Value error, ")
+        text = refusal_of(found)
         shown = "" if isinstance(found["input"], dict) else f" = {found['input']!r}"
         lines.append(f"{path}{shown}: {text}" if path else text)  # a rule on several groups names them itself
     return "\n".join(lines)

@@ -20,6 +20,7 @@ SatganError                  exit status 1: the work failed
 
 import difflib
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 
 class SatganError(Exception):
@@ -114,3 +115,20 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"choose one of: {', '.join(names)}."
+
+
+def require_extra(package: str, extra: str, what: str, otherwise: str) -> None:
+    """Refuses what takes a package that only an extra of pyproject.toml brings; better before any work is done.
+
+    Args:
+        package: by the name that is imported.
+        extra: that brings it.
+        what: takes it.
+        otherwise: what to do without it.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    if find_spec(package) is None:
+        found = f"{what} takes the package {package}, which is not installed"
+        raise InputError(found, f".venv/bin/pip install -e '.[{extra}]' in satgan's checkout, or {otherwise}")

@@ -21,7 +21,10 @@ def sample(words: Sequence[str]) -> None:
     parser = _parser("sample", "draw new tiles from a checkpoint")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT)
     parser.add_argument("--count", type=int, default=64, metavar="N", help="tiles to draw (default: 64)")
-    parser.add_argument("--out", default="samples", metavar="DIR", help="folder or s3:// prefix (default: samples)")
+    parser.add_argument(
+        "--out", default="samples", metavar="DIR", help="folder or s3:// prefix; empty or new, but for "
+        "--grid and --npy, which replace their file (default: samples)",
+    )  # fmt: skip
     forms = parser.add_mutually_exclusive_group()
     for form, about in {
         "grid": "one sheet, grid.png, instead of a file each",

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from satgan.kinds import (
+    MOST_CHANNELS,
     Changes,
     Count,
     Filters,
@@ -25,7 +26,7 @@ from satgan.kinds import (
     as_number,
 )
 from satgan.presets import NETWORKS
-from satgan.scaling import RATES_AT_64, doublings, filters_for, fitting_sizes, ladder_of
+from satgan.scaling import RATES_AT_64, doublings, filters_for, fits, fitting_sizes, ladder_of
 
 
 class Group(BaseModel):
@@ -77,7 +78,7 @@ class GanConfig(Group):
 
     preset: str = Field("demo", description="named networks that fill this group: article, dcgan, digits or demo")
     size: Count = Field(64, description="tile height and width: stem · 2ⁿ [pixels]")
-    channels: Annotated[int, Field(ge=1, le=16)] = Field(3, description="bands of a tile")
+    channels: Annotated[int, Field(ge=1, le=MOST_CHANNELS)] = Field(3, description="bands of a tile")
     noise_size: Count = Field(32, description="length of the noise vector")
     stem: Annotated[Literal[4, 7], BeforeValidator(as_number)] = Field(
         4, description="height and width of the first feature map (S01) [pixels]"
@@ -125,7 +126,7 @@ class GanConfig(Group):
 
     @model_validator(mode="after")
     def _ladder_fits(self) -> "GanConfig":
-        if self.size < 2 * self.stem or self.size != self.stem * 2**self.doublings:
+        if not fits(self.size, self.stem):
             raise ValueError(f"size = {self.size} is not stem · 2ⁿ: {fitting_sizes(self.size, self.stem)}")
         if len(self.filters) != self.doublings:
             fitting = ",".join(map(str, ladder_of(self.filters, self.doublings)))

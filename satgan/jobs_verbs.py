@@ -19,6 +19,7 @@ from satgan.options import (
     Parser,
     add_config_options,
     config_from,
+    file_named,
     forked_config_from,
     layers_from,
     train_parser,
@@ -198,7 +199,8 @@ def _unpriced(parsed: argparse.Namespace) -> tuple[list[str], bool]:
     """The prices that are not given, and whether there is a budget."""
     layers = layers_from(parsed)
     stand_in = {"train": dict.fromkeys(PRICES, 1)}  # a budget without a price is refused once they were looked for
-    budget = load_config(parsed.preset, stand_in, *layers).train.budget
+    with file_named(parsed):
+        budget = load_config(parsed.preset, stand_in, *layers).train.budget
     named = {field for layer in layers for field in layer.get("train", {})}
     return [field for field in PRICES if field not in named], budget is not None
 

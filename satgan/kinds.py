@@ -3,6 +3,10 @@
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import ErrorDetails
+
+MOST_CHANNELS = 16
+"""Of a tile."""
 
 FEWEST_JUDGED = 20
 """Tiles of a side; below it the judge's neighbours and covariances mean nothing."""
@@ -53,3 +57,29 @@ Workers = Annotated[int | str, BeforeValidator(_as_workers)]
 Norm = Literal["batch", "virtual"]
 Changes = Annotated[tuple[Literal["color", "translation", "cutout"], ...], BeforeValidator(_split_commas)]
 Loggers = Annotated[tuple[Literal["mlflow", "wandb"], ...], BeforeValidator(_split_commas)]
+
+REFUSALS = {
+    "missing": "it is missing",
+    "int_parsing": "give a whole number",
+    "int_type": "give a whole number",
+    "int_from_float": "give a whole number",
+    "float_parsing": "give a number",
+    "float_type": "give a number",
+    "bool_parsing": "give yes or no",
+    "bool_type": "give yes or no",
+    "string_type": "give a text",
+    "string_too_short": "it may not be empty",
+    "tuple_type": "give a list",
+    "greater_than": "give more than {gt:g}",
+    "greater_than_equal": "give {ge:g} or more",
+    "less_than": "give less than {lt:g}",
+    "less_than_equal": "give {le:g} or less",
+    "literal_error": "give {expected}",
+}
+"""What pydantic means, by its names of what is wrong."""
+
+
+def refusal_of(found: ErrorDetails) -> str:
+    """What is wrong with a value, said to whoever gave it."""
+    own = REFUSALS.get(found["type"])
+    return own.format(**found.get("ctx", {})) if own else found["msg"].removeprefix("Value error, ")

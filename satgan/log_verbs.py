@@ -1,15 +1,17 @@
 """The verbs `satgan log`, `satgan note` and `satgan todo`: the observation log of a store."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from satgan.doctor.finding import LEVELS
 from satgan.errors import InputError
 from satgan.options import Parser
 from satgan.tiles.store import Store, open_store
 from satgan.train.observations import Entry, add_todo, finish_todo, note, read_log, runs, todos
 
-HEADINGS = ("when", "run", "outcome", "step", "best score", "hours", "USD", "doctor", "changed")
+HEADINGS = ("when", "run", "outcome", "step", "best score", "judged by", "hours", "USD", "doctor", "changed")
 SHOWN_CHANGES = 3
 STORE_HELP = "folder or s3:// prefix (default: runs)"
 
@@ -33,12 +35,16 @@ def _list(words: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="results as JSON")
     parser.add_argument("--markdown", action="store_true", help="a table for a notebook or a repository")
     given = parser.parse_all(words)
-    known = read_log(open_store(given.store))
-    found = runs(known)
+
+    from satgan.train.observed import entries_now
+
+    store = open_store(given.store)
+    known = read_log(store)
+    found = entries_now(store, known)
     if given.json:
         print(json.dumps({"runs": found, "todo": todos(known)}, indent=2, ensure_ascii=False))
     else:
-        print(_table([_row(entry) for entry in found], given.markdown))
+        print(_short(_table([_row(entry) for entry in found], given.markdown)))
         print(_remarks(found, todos(known)), end="")
 
 
@@ -47,8 +53,11 @@ def _show(words: Sequence[str]) -> None:
     parser.add_argument("run", metavar="RUN", help="name in ./runs, or folder or s3:// prefix")
     parser.add_argument("--json", action="store_true", help="results as JSON")
     given = parser.parse_all(words)
+
+    from satgan.train.observed import entries_now
+
     store, name = split(given.run)
-    found = [entry for entry in runs(read_log(store)) if entry["run"] == name]
+    found = [entry for entry in entries_now(store, read_log(store)) if entry["run"] == name]
     if not found:
         raise InputError(f"the log of {store.url} has no entry of {name}", f"make it: satgan log add {given.run}")
     print(json.dumps(found[0], indent=2, ensure_ascii=False) if given.json else _page(found[0]))
@@ -104,13 +113,14 @@ def split(run: str) -> tuple[Store, str]:
 
 def _row(entry: Entry) -> tuple[str, ...]:
     scores, levels = entry["scores"], [one["level"] for one in entry["findings"] if one["over_step"] is None]
-    doctor = ", ".join(f"{levels.count(level)} {level}" for level in ("error", "warning") if level in levels)
+    doctor = ", ".join(f"{levels.count(level)} {level}" for level in reversed(LEVELS) if level in levels)
     best = f"{scores['best']:.2f} after {scores['best_step']:,}" if scores else ""
+    by = f"{scores['tiles']:,} tiles" if scores else ""
     changed = [f"{name} {before} > {now}" for name, (before, now) in entry["changes"].items()]
     more = f", {len(changed) - SHOWN_CHANGES} more" if len(changed) > SHOWN_CHANGES else ""
     step = f"{entry['step']:,} of {entry['steps']:,}"
     return (
-        entry["time"][:16].replace("T", " "), entry["run"], entry["outcome"][:40], step, best,
+        entry["time"][:16].replace("T", " "), entry["run"], entry["outcome"][:40], step, best, by,
         f"{entry['seconds'] / 3600:.2f}", _dollars(entry), doctor, ", ".join(changed[:SHOWN_CHANGES]) + more,
     )  # fmt: skip
 
@@ -162,9 +172,15 @@ def _page(entry: Entry) -> str:
     ]
     lines += [
         f"computed by {', '.join(computed)}",
-        f"tile set {entry['tile_set'][:12]}…, config {entry['digest'][:12]}…",
+        f"tile set {entry['tile_set']}, config {entry['digest']}",
     ]
-    return "\n".join(lines + [f"note of {one['by']}, {one['time'][:10]}: {one['text']}" for one in entry["notes"]])
+    lines += [f"note of {one['by']}, {one['time'][:10]}: {one['text']}" for one in entry["notes"]]
+    return _short("\n".join(lines))
+
+
+def _short(text: str) -> str:
+    """Digests of 64 digits by their first 12."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", text)
 
 
 def _pair(two: Sequence[float]) -> str:
@@ -174,7 +190,8 @@ def _pair(two: Sequence[float]) -> str:
 def _scores(scores: dict[str, Any]) -> list[str]:
     if not scores:
         return ["not judged"]
-    lines = [f"score {scores['last']:.2f}, best {scores['best']:.2f} after step {scores['best_step']:,}; beside floors"]
+    best = f"best {scores['best']:.2f} after step {scores['best_step']:,}, by {scores['tiles']:,} tiles"
+    lines = [f"score {scores['last']:.2f}, {best}; beside floors"]
     return lines + [f"  {name}: {_pair(two)}" for name, two in scores["parts"].items()]
 
 

@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
@@ -96,7 +97,28 @@ def config_from(parsed: argparse.Namespace) -> Config:
     Raises:
         ConfigError: see `load_config`; or the file cannot be read.
     """
-    return load_config(parsed.preset, *layers_from(parsed))
+    with file_named(parsed):
+        return load_config(parsed.preset, *layers_from(parsed))
+
+
+@contextmanager
+def file_named(parsed: argparse.Namespace) -> Iterator[None]:
+    """A block in which a config is loaded: where it is refused for more than the options alone, the --config file is
+    named."""
+    try:
+        yield
+    except ConfigError as error:
+        if parsed.config is None or str(parsed.config) in error.found or error.found == _refusal_without_file(parsed):
+            raise
+        raise ConfigError(f"--config {parsed.config}: {error.found}", error.remedy) from None
+
+
+def _refusal_without_file(parsed: argparse.Namespace) -> str:
+    try:
+        load_config(parsed.preset, _options_of(parsed))
+    except ConfigError as error:
+        return error.found
+    return ""
 
 
 def layers_from(parsed: argparse.Namespace) -> tuple[dict[str, dict[str, Any]], ...]:
@@ -105,12 +127,16 @@ def layers_from(parsed: argparse.Namespace) -> tuple[dict[str, dict[str, Any]], 
     Raises:
         ConfigError: the file cannot be read.
     """
+    return _read_file(parsed.config), _options_of(parsed)
+
+
+def _options_of(parsed: argparse.Namespace) -> dict[str, dict[str, Any]]:
     given: dict[str, dict[str, Any]] = {}
     for path, value in vars(parsed).items():
         group, dot, field = path.partition(".")
         if dot:
             given.setdefault(group, {})[field] = value
-    return _read_file(parsed.config), given
+    return given
 
 
 def forked_config_from(parsed: argparse.Namespace) -> tuple[Config, str]:

@@ -12,7 +12,7 @@ from satgan.train.lease import Lease
 from satgan.train.runs import Litter, Run, about, clear, is_running, litter, runs_in
 from satgan.train.watch import say_on_stderr
 
-HEADINGS = ("run", "state", "step", "best score", "newest", "size", "checkpoints")
+HEADINGS = ("run", "state", "step", "best score", "judged by", "newest", "size", "checkpoints")
 Told = TypeVar("Told")
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -111,7 +111,8 @@ def _row(run: Run) -> tuple[str, ...]:
     score = "" if run.score is None else f"{run.score:.2f} after {run.best_step:,}"
     age = "" if run.age_seconds is None else f"{_age(run.age_seconds)} ago"
     step = f"{run.step:,} of {run.steps:,}"
-    return run.name, run.state, step, score, age, _size(run.bytes), f"{run.checkpoints}"
+    by = "" if run.tiles is None else f"{run.tiles:,} tiles"
+    return run.name, run.state, step, score, by, age, _size(run.bytes), f"{run.checkpoints}"
 
 
 def _age(seconds: float) -> str:

@@ -27,10 +27,18 @@ def doublings(size: int, stem: int) -> int:
     return max(0, int(math.log2(size / stem)))
 
 
+STEMS = (4, 7)
+
+
+def fits(size: int, stem: int) -> bool:
+    """Whether a size is stem · 2ⁿ, with one doubling or more."""
+    return size >= 2 * stem and size == stem * 2 ** doublings(size, stem)
+
+
 def fitting_sizes(size: int, stem: int) -> str:
     """What to do about a size that is not stem · 2ⁿ."""
-    other = 11 - stem
-    if size >= 2 * other and size == other * 2 ** doublings(size, other):
+    (other,) = set(STEMS) - {stem}
+    if fits(size, other):
         return f"with --gan.stem {other} it is"
     return f"with stem {stem} choose one of {', '.join(str(stem * 2**n) for n in range(1, 8))}"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from satgan.config import Config, load_config
 from satgan.errors import ConfigError, InputError
-from satgan.options import Parser, add_config_options, layers_from, seed_number
+from satgan.options import Parser, add_config_options, file_named, layers_from, seed_number
 from satgan.train.watch import say_on_stderr
 
 if TYPE_CHECKING:
@@ -113,8 +113,12 @@ def plan_from(given: Namespace) -> "Plan":
     )  # fmt: skip
     workers = given.workers_per_trial if given.workers_per_trial > 1 else 0
     layers = (*layers_from(given), {"train": {"workers": workers}})
-    check_space(space, given.preset, layers)
-    config = load_config(given.preset, *layers)
+    with file_named(given):
+        config = load_config(given.preset, *layers)
+    try:
+        check_space(space, given.preset, layers)
+    except ConfigError as error:
+        raise ConfigError(f"{given.space}: {error.found}", error.remedy) from None
     if given.dry_run:
         glance = look(config)
         found = glance.tiles if glance else config.judge.tiles * 2  # embedded sets have enough
@@ -205,11 +209,14 @@ def _best_run(url: str) -> str:
             raise no_sweep from None
     if not runs:
         raise InputError(f"no run of {url} was judged", "give the folder of a run, without --best")
+    if len(numbers := {run.tiles for run in runs}) > 1:
+        told = ", ".join(f"{run.name} {run.score:.2f} by {run.tiles} tiles" for run in runs)
+        raise InputError(f"scores by {len(numbers)} different numbers of tiles do not compare: {told}", "name the run")
     return min(runs, key=lambda run: run.score or 0.0).url
 
 
 def _print_ranking(found: "Found", by: str, top: int, as_json: bool) -> None:
-    from tune.best import standings, table, verdicts
+    from tune.best import judged_by, standings, table, verdicts
 
     ranked = standings(found, by)
     if as_json:
@@ -217,12 +224,12 @@ def _print_ranking(found: "Found", by: str, top: int, as_json: bool) -> None:
         print(json.dumps(told | {"verdicts": verdicts(found)}, indent=2))
         return
     print(table(ranked, found.options, top))
-    print("\n".join(["", *verdicts(found)]))
+    print("\n".join(["", *filter(None, [judged_by(found)]), *verdicts(found)]))
 
 
 def _as_dict(one: "Standing") -> dict[str, Any]:
     trials = [{"trial": row.trial, "run": row.url, "seed": row.seed, "state": row.state, "score": row.score,
-               "best_step": row.best_step} for row in one.trials]  # fmt: skip
+               "judged_tiles": row.tiles, "best_step": row.best_step} for row in one.trials]  # fmt: skip
     mean = one.mean if one.scores else None
     return {"values": one.values, "mean": mean, "spread": one.spread, "whole": one.whole, "trials": trials}
 

@@ -4,10 +4,13 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from satgan.errors import SatganError
 from satgan.options import Parser, add_config_options, config_from, forked_config_from, print_result, train_parser
+
+if TYPE_CHECKING:
+    from satgan.groups import TrainConfig
 
 
 def train(words: Sequence[str]) -> None:
@@ -28,16 +31,23 @@ def train(words: Sequence[str]) -> None:
     line = ProgressLine()
     try:
         with hold(config, line.say) as lease:
-            config, step = prepare(config, _say, parent)
+            config, _ = prepare(config, _say, parent)
             outcome = finished(config, line.say)
             if outcome:
-                _say(f"{config.train.name} is complete after step {step}; --train.steps N with a larger N goes on")
+                _say(_nothing_left(config.train, outcome.step))
             else:
-                _say_start(config, step)
+                _say_start(config)
                 outcome = start(config, lease, line, line.say)
     finally:
         line.close()
     _print_outcome(outcome, _reported(outcome.run), parsed.json)
+
+
+def _nothing_left(run: "TrainConfig", step: int) -> str:
+    if step > run.steps:
+        found = f"{run.name} has taken {step} steps, more than the {run.steps} asked for (train.steps)"
+        return f"{found}: nothing was done; --train.steps N with N above {step} goes on, another --name begins anew"
+    return f"{run.name} is complete after step {step}; --train.steps N with a larger N goes on"
 
 
 def _reported(run: str) -> str | None:
@@ -51,14 +61,12 @@ def _reported(run: str) -> str | None:
         return None
 
 
-def _say_start(config: Any, step: int) -> None:
+def _say_start(config: Any) -> None:
     from satgan.train.device import decide
     from satgan.train.start import needs
 
     _say(_heading(needs(decide(config))))
     _say_findings(config)
-    if step:
-        _say(f"resuming {config.train.name} after step {step} of {config.train.steps}")
     if config.train.workers:
         _say(f"starting {config.train.workers} worker(s) under Ray Train …")
 
@@ -114,8 +122,9 @@ def describe(words: Sequence[str]) -> None:
 
     from satgan.gan.describe import describe as described_by
     from satgan.gan.describe import table
+    from satgan.train.device import decide
 
-    described = described_by(config)
+    described = described_by(decide(config))  # as `train` would: memory depends on the machine's precision
     print(json.dumps(described, indent=2) if parsed.json else table(described))
 
 

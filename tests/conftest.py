@@ -8,7 +8,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 S3_ENVIRONMENT = {
@@ -37,6 +36,7 @@ def s3() -> Iterator[str]:
         The bucket's url, `s3://…`. Tests share it: take a prefix of your own, or the fixture `s3_prefix`.
     """
     import boto3
+    from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -216,6 +216,27 @@ def test_a_finished_run_is_left_as_it_is(satgan: Satgan, tile_set: str, tmp_path
         assert again[name] == first[name]
     assert (again["seconds"], again["tiles_per_second"]) == (None, None), "no step was taken"
     assert files(tmp_path) == before
+    status, out, err = satgan(*words, "--train.steps", "3")
+    assert (status, json.loads(out)["step"]) == (0, 4)
+    assert "complete" not in err
+    assert "demo has taken 4 steps, more than the 3 asked for" in err
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "left"),
+    [("train", "or begins anew where none stands"), ("sweep", "--resume"), ("sample", "finished stay")],
+)
+def test_who_interrupts_a_verb_is_told_what_is_left(
+    satgan: Satgan, monkeypatch: pytest.MonkeyPatch, verb: str, left: str
+) -> None:
+    def interrupted(words: Sequence[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(VERBS, verb, VERBS[verb]._replace(run=interrupted))
+    status, out, err = satgan(verb)
+    assert (status, out) == (130, "")
+    assert left in err
 
 
 def test_a_start_that_reached_no_checkpoint_does_not_hold_its_name(
@@ -296,6 +317,73 @@ def test_tiles_of_another_kind_are_refused(satgan: Satgan, tmp_path: Path, size:
     assert f"{size}×{size} tiles of {channels} channel" in err
     assert f"--gan.size {size} --gan.channels {channels}" in err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "size", "channels", "presets"),
+    [
+        (("demo",), 28, 1, ["digits"]),
+        (("digits",), 64, 3, ["article", "dcgan", "demo"]),
+        (("digits",), 256, 3, ["demo"]),
+        (("dcgan",), 56, 3, ["dcgan"]),
+        (("demo",), 64, 1, ["demo"]),
+        (("demo", "--gan.stem", "7", "--gan.size", "28"), 64, 3, ["demo"]),
+        (("digits", "--gan.stem", "7", "--gan.size", "56"), 64, 3, ["demo"]),
+        (("demo", "--gan.filters", "8,8,8,8"), 28, 1, ["demo"]),
+        (("demo", "--gan.size", "16", "--gan.filters", "8,8"), 32, 3, ["demo"]),
+    ],
+    ids=str,
+)
+def test_what_is_said_of_tiles_of_another_kind_helps(
+    satgan: Satgan, tmp_path: Path, words: tuple[str, ...], size: int, channels: int, presets: list[str]
+) -> None:
+    """The remedy, word for word, after the user's own words: every preset that it names, with its options."""
+    made = str(tmp_path / "set")
+    pack(made_tiles(4, size, channels), made, size=size, channels=channels, seed=1, source="made", cut={})
+    common = ("--tiles", made, "--store", str(tmp_path / "runs"), "--dry-run")
+    status, _, err = satgan("train", *words, *common)
+    assert status == 2
+    remedy = err.partition("what to do: ")[2]
+    named = re.search(r"the preset ([\w ]+?) instead of", remedy)
+    assert (named[1].split(" or ") if named else [words[0]]) == presets
+    options = [word for pair in re.findall(r"(--gan\S+) (\d+(?:,\d+)*)", remedy) for word in pair]
+    for preset in presets:
+        status, _, err = satgan("train", preset, *words[1:], *options, *common)
+        assert status == 0, err
+
+
+@pytest.mark.parametrize(("size", "channels"), [(100, 3), (64, 17)])
+def test_tiles_that_no_networks_make_are_to_be_cut_anew(
+    satgan: Satgan, tmp_path: Path, size: int, channels: int
+) -> None:
+    made = made_tiles(4, size, channels)
+    pack(made, str(tmp_path / "set"), size=size, channels=channels, seed=1, source="made", cut={})
+    status, _, err = satgan("train", "demo", "--tiles", str(tmp_path / "set"), "--dry-run")
+    assert status == 2
+    assert "cut the tiles anew" in err
+    assert "--gan" not in err
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "names_file"),
+    [
+        ("train: {steps: many}", (), True),
+        ("train: {stesp: 7}", (), True),
+        ("other: {steps: 7}", (), True),
+        ("train: {budget: 5}", (), True),
+        ("gan: {size: 32}", ("--gan.filters", "8,8"), True),
+        ("train: {steps: many}", ("--train.seed", "x"), True),
+        ("train: {steps: 7}", ("--train.seed", "x"), False),
+    ],
+)
+def test_what_a_config_file_has_wrong_names_it(
+    satgan: Satgan, tmp_path: Path, text: str, words: tuple[str, ...], names_file: bool
+) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    for verb in ("train", "describe"):
+        status, _, err = satgan(verb, "demo", "--config", str(tmp_path / "mine.yaml"), *words)
+        assert status == 2
+        assert err.startswith(f"satgan: --config {tmp_path / 'mine.yaml'}: ") == names_file
 
 
 def test_more_lanes_than_tiles_is_refused(satgan: Satgan, tile_set: str, tmp_path: Path) -> None:

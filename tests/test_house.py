@@ -2,7 +2,10 @@
 
 import ast
 import re
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -127,3 +130,30 @@ def test_torch_loads_nothing_but_weights_and_these_in_one_place() -> None:
         loads = re.findall(r"torch\.load\(.*", (ROOT / path).read_text())
         allowed = path == WEIGHTS_ALONE and len(loads) == 1 and "weights_only=True" in loads[0]
         assert allowed or not loads, f"{path}: torch.load can run code; use safetensors"
+
+
+BROUGHT_ALONG = ("aiohttp", "botocore", "jsonschema", "pydantic_core", "urllib3")
+"""By Ray, boto3 and pydantic, whose parts they are."""
+FOR_TYPES, LOGGERS = ("mypy_boto3_s3",), ("mlflow", "wandb")
+"""Never imported when it runs; and extras that are called as the option's values are."""
+
+
+def test_what_is_imported_is_a_dependency_or_asked_for_by_its_extra() -> None:
+    """Else a verb works for developers alone."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    texts = [(ROOT / path).read_text() for path in sources() if not path.startswith("bench/")]
+    imported = {name.split(".")[0] for text in texts for name in imports(text)}
+    asked = {found for text in texts for found in re.findall(r"require_extra\(\s*\"(\w+)\", \"(\w+)\"", text)}
+    assert {"digits", "probe", "onnx", "optuna"} <= {extra for _, extra in asked}
+    for package, extra in asked:
+        assert set(packages_distributions()[package]) & {_name(one) for one in extras[extra]}, (package, extra)
+        assert set(extras[extra]) <= set(extras["dev"]), f"{extra} is not tested"
+    known = {_name(one).lower() for one in project["dependencies"]}
+    known |= {*BROUGHT_ALONG, *FOR_TYPES, *LOGGERS, "satgan", "tune", *(package for package, _ in asked)}
+    left = imported - set(sys.stdlib_module_names) - known
+    assert {name for name in left if not {one.lower() for one in packages_distributions()[name]} & known} == set()
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[\[<>=]", requirement)[0]

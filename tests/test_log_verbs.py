@@ -1,6 +1,7 @@
 """`satgan log`, `note`, `todo` and `compare` as a user meets them."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 
 from satgan.__main__ import main
-from tests.train.conftest import tile_set
+from satgan.tiles.shards import pack
+from tests.train.conftest import made_tiles, tile_set
 
 __all__ = ["tile_set"]  # fixture
 
@@ -66,6 +68,23 @@ def test_the_log_is_listed_shown_and_added_to(satgan: Satgan) -> None:
     listed = json.loads(satgan("log", "--json")[1])
     assert [entry["run"] for entry in listed["runs"]] == ["second", "first"]
     assert listed["runs"][1]["notes"][0]["text"] == "coasts, no land"
+
+
+def test_of_digests_the_first_digits_are_shown(satgan: Satgan, tile_set: str, tmp_path: Path) -> None:
+    """A run on other tiles differs by its set's digest; JSON has it whole."""
+    pack(made_tiles(100), str(tmp_path / "others"), size=16, channels=3, seed=2, source="made", cut={})
+    for name, tiles in (("first", tile_set), ("second", str(tmp_path / "others"))):
+        assert satgan("train", "demo", *SMALL, "--tiles", tiles, "--name", name)[0] == 0
+    before, now = json.loads(satgan("log", "--json")[1])["runs"][0]["changes"]["tile_set"]
+    assert len(before) == len(now) == 64
+    for words, told in (
+        (("log",), f"tile_set {before[:12]}… > {now[:12]}…"),
+        (("log", "--markdown"), f"tile_set {before[:12]}… > {now[:12]}…"),
+        (("log", "show", "second"), f"tile_set: {before[:12]}… before, {now[:12]}… now"),
+    ):
+        shown = satgan(*words)[1]
+        assert told in shown
+        assert not re.search(r"[0-9a-f]{13}", shown)
 
 
 @pytest.mark.parametrize(

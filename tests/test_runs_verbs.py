@@ -69,7 +69,7 @@ def test_runs_are_listed_with_their_states(
         store.write(f"broken/{key}", store.read(f"stopped/{key}"))
     lines = store.read("stopped/journal.jsonl").decode().splitlines(keepends=True)
     store.write("broken/journal.jsonl", "".join(line for line in lines if '"stop"' not in line).encode())
-    store.write("complete/best.json", b'{"step": 4, "score": 3.5}')
+    store.write("complete/best.json", b'{"step": 4, "score": 3.5, "tiles": 42}')
     store.write("tiles/set/manifest.json", b"{}")
     status, out, _ = satgan("runs", place, "--json")
     found = {entry["name"]: entry for entry in json.loads(out)}
@@ -88,7 +88,23 @@ def test_runs_are_listed_with_their_states(
         assert json.loads(satgan("runs", f"{place}/stopped", "--json")[1])[0]["state"] == "running"
     status, out, _ = satgan("runs", place)
     assert [line.split()[0] for line in out.splitlines()] == ["run", "broken", "complete", "failed", "stopped", "wild"]
-    assert "3.50 after 4" in out
+    assert "3.50 after 4  42 tiles" in out
+
+
+def test_the_best_of_a_store_is_not_chosen_by_scores_that_do_not_compare(
+    satgan: Verb, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    """By other numbers of tiles they are other scores."""
+    for name in ("few", "many"):
+        run(make_config(train={"name": name, "store": str(tmp_path / "runs"), "steps": 4}))
+    status = {}
+    for tiles in (42, 256):
+        for name, judged_tiles, score in (("few", tiles, 2.0), ("many", 256, 3.0)):
+            best = json.dumps({"step": 4, "score": score, "tiles": judged_tiles})
+            (tmp_path / "runs" / name / "best.json").write_text(best)
+        status[tiles], _, said = satgan("pull", str(tmp_path / "runs"), "--best", "--to", str(tmp_path / f"{tiles}"))
+        assert ("do not compare: few 2.00 by 42 tiles, many 3.00 by 256 tiles" in said) == (tiles == 42)
+    assert status == {42: 2, 256: 0}
 
 
 def test_prune_shows_and_removes_what_nobody_wants(satgan: Verb, make_config: MakeConfig, place: str) -> None:

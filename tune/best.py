@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import geometric_mean, stdev
 from typing import Any, NamedTuple
 
 from satgan.errors import InputError, SatganError, nearest
@@ -21,7 +21,7 @@ class Standing(NamedTuple):
 
     values   of the varied options
     scores   of its trials that have one
-    mean     of these
+    mean     of these: the geometric one, as scores are geometric means of ratios
     spread   their standard deviation; None with fewer than two
     trials   its trials, the best first
     whole    whether every one of them ran to its end and has a score
@@ -74,6 +74,13 @@ def standings(found: Found, by: str = "score") -> list[Standing]:
             groups.setdefault(json.dumps(row.values), []).append(row)
     ranked = [_standing(rows, by) for rows in groups.values()]
     return sorted(ranked, key=lambda one: (not one.whole, one.mean))
+
+
+def judged_by(found: Found) -> str:
+    """By how many tiles the trials were judged; empty where none was."""
+    numbers = sorted({row.tiles for row in found.rows if row.tiles is not None})
+    told = f"scores by {' and '.join(f'{number:,}' for number in numbers)} tiles a side"
+    return f"{told}: these do not compare" if len(numbers) > 1 else told if numbers else ""
 
 
 def verdicts(found: Found) -> list[str]:
@@ -145,7 +152,7 @@ def _standing(rows: list[Row], by: str) -> Standing:
     scores = [figure for figure in figures.values() if figure is not None]
     ordered = sorted(rows, key=lambda row: math.inf if figures[row.trial] is None else figures[row.trial] or 0.0)
     whole = len(scores) == len(rows) and all(row.state == "complete" for row in rows)
-    mean = fmean(scores) if scores else math.inf
+    mean = geometric_mean(scores) if scores else math.inf
     return Standing(rows[0].values, scores, mean, stdev(scores) if len(scores) > 1 else None, ordered, whole)
 
 

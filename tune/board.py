@@ -12,6 +12,7 @@ from ray.tune import Stopper
 
 from satgan.train.progress import Progress
 from satgan.train.ray_board import repeated
+from satgan.train.stop import StopSignals
 from tune.trials import shown
 
 ANSWER_SECONDS = 10
@@ -41,7 +42,7 @@ class SweepBoard:
     """
 
     def __init__(self, budget: float | None = None, paid: Mapping[str, float] | None = None) -> None:
-        self._budget, self._paid = budget, dict(paid or {})
+        self._budget, self._paid, self._stop = budget, dict(paid or {}), False
         self._values: dict[str, dict[str, Any]] = {}
         self._progress: dict[str, Progress] = {}
         self._scores: dict[str, tuple[int, float]] = {}
@@ -82,9 +83,13 @@ class SweepBoard:
         """What all trials have cost in all their attempts [USD]; 0 where no price is known."""
         return sum(self._paid.values())
 
+    def stop(self) -> None:
+        """The user wishes the sweep to stop."""
+        self._stop = True
+
     def stopping(self) -> bool:
-        """Whether the budget is spent: running trials shall save and stop, and no other begin."""
-        return self._budget is not None and self.dollars() >= self._budget
+        """Whether the user wishes it or the budget is spent: running trials shall save and stop, and no other begin."""
+        return self._stop or (self._budget is not None and self.dollars() >= self._budget)
 
     def is_over(self) -> bool:
         """Whether they have all done so."""
@@ -103,7 +108,7 @@ class SweepBoard:
 
 
 class WhenSpent(Stopper):
-    """Ends Ray Tune's part once the sweep's budget is spent and the running trials have saved."""
+    """Ends Ray Tune's part once the sweep is to stop and the running trials have saved."""
 
     def __init__(self, board: Any) -> None:
         self._board = board
@@ -211,13 +216,15 @@ class TableScreen:
 
 @contextmanager
 def watching_sweep(
-    board: Any, total: int, at_once: int, unit: tuple[float, str], budget: float | None
+    board: Any, total: int, at_once: int, unit: tuple[float, str], budget: float | None, signals: StopSignals
 ) -> Iterator[None]:  # fmt: skip
-    """Shows the table until the block ends."""
+    """Shows the table until the block ends, and passes the wish to stop on."""
     screen = TableScreen()
 
     def look() -> None:
         with suppress(ray.exceptions.RayError):
+            if signals.wished:
+                board.stop.remote()
             lines, said, dollars = ray.get(board.take.remote(), timeout=ANSWER_SECONDS)
             screen.show(table_text(lines, total, at_once, unit, cost_text(dollars, budget)), said)
 

@@ -38,14 +38,15 @@ def parallel_coordinates(found: Found) -> str:
     scales = [scale_of([row.values[option] for row in rows]) for option in found.options] + [score_scale(scores)]
     names = [*found.options, "score"]
     left = [MARGIN + 40 + number * (WIDTH - 2 * MARGIN - 80) / max(1, len(names) - 1) for number in range(len(names))]
-    axes = "".join(_upright(at, name, scale) for at, name, scale in zip(left, names, scales, strict=True))
+    uprights = [_upright(at, name) for at, name in zip(left, names, strict=True)]
+    labels = [_labels(at, scale, is_first=at == left[0]) for at, scale in zip(left, scales, strict=True)]
     lines = ""
     for row in sorted(rows, key=lambda row: -(row.score or 0)):
         values = [*(row.values[option] for option in found.options), row.score]
         heights = [_height(scale.at(value), HEIGHT) for scale, value in zip(scales, values, strict=True)]
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(left, heights, strict=True))
         lines += _line(row, points, scores, found)
-    return _svg(WIDTH, HEIGHT, axes + lines)
+    return _svg(WIDTH, HEIGHT, "".join([*uprights, lines, *labels]))
 
 
 def marginal(found: Found, effect: Effect, noise: float | None) -> str:
@@ -94,6 +95,11 @@ def _line(row: Row, points: str, scores: Sequence[float], found: Found) -> str:
     """A trial's; the base setting's are dashed."""
     dash = ' stroke-dasharray="7 4"' if row.values == found.base else ""
     style = f"stroke: {colour(row.score or 1, scores)}"
+    if " " not in points:  # one point is no line
+        x, y = points.split(",")
+        filled = "" if dash else f"; fill: {colour(row.score or 1, scores)}"
+        place = f'cx="{x}" cy="{y}" r="4"'
+        return f'<circle class=trial {place} style="{style}{filled}"><title>{_title(row)}</title></circle>'
     return f'<polyline class=trial points="{points}" style="{style}"{dash}><title>{_title(row)}</title></polyline>'
 
 
@@ -118,13 +124,18 @@ def _across(share: float, width: int = SMALL_WIDTH) -> float:
     return MARGIN + share * (width - MARGIN - 20)
 
 
-def _upright(left: float, name: str, scale: Scale) -> str:
-    ticks = "".join(
-        f'<text x="{left + 6:.1f}" y="{_height(at, HEIGHT) + 4:.1f}" class=tick>{escape(text)}</text>'
+def _labels(left: float, scale: Scale, is_first: bool) -> str:
+    """An axis's, above the lines, which begin to the right of the first one."""
+    x, anchor = (left - 8, "end") if is_first else (left + 6, "start")
+    return "".join(
+        f'<text x="{x:.1f}" y="{_height(at, HEIGHT) + 4:.1f}" text-anchor={anchor} class=tick>{escape(text)}</text>'
         for at, text in scale.ticks()
     )
+
+
+def _upright(left: float, name: str) -> str:
     top, bottom = _height(1, HEIGHT), _height(0, HEIGHT)
-    return (f'<line x1="{left:.1f}" x2="{left:.1f}" y1="{top:.1f}" y2="{bottom:.1f}" class=axis />{ticks}'
+    return (f'<line x1="{left:.1f}" x2="{left:.1f}" y1="{top:.1f}" y2="{bottom:.1f}" class=axis />'
             f'<text x="{left:.1f}" y="{HEIGHT - 18}" text-anchor=middle>{escape(_short(name))}</text>')  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from satgan.errors import SatganError
 from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.pictures.grid import grid_png
 from satgan.pictures.web import document, png_url, wide
-from tune.best import Standing, chance_text, counted, standings, verdicts
+from tune.best import Standing, chance_text, counted, judged_by, standings, verdicts
 from tune.charts import STYLE as CHARTS_STYLE
 from tune.charts import learning_curves, marginal, parallel_coordinates
 from tune.effects import Effect, effects, seed_noise
@@ -64,13 +64,14 @@ def _summary(found: Found, noise: float | None) -> str:
     hours = sum(row.seconds for row in found.rows) / 3600
     dollars = sum(row.dollars for row in found.rows)
     cost = f", {dollars:.2f} USD" if dollars else ""
+    by = f"; {text}" if (text := judged_by(found)) else ""
     seeds = ", ".join(map(str, found.record["settings"]["seeds"]))
     changed = "" if noise is None else f" Changing only the seed changes a score by a factor of {noise:.2f}."
     search, stop = found.record["settings"]["search"], found.record["settings"]["stop"]
     ended = "" if stop == "none" else f", poor trials ended early by {stop}"
     return escape(
         f"{len(states)} trials ({counted(states)}); {search} search{ended}; seeds {seeds}; {hours:.2f} hours of "
-        f"training in all{cost}.{changed}"
+        f"training in all{cost}{by}.{changed}"
     )
 
 
@@ -99,7 +100,8 @@ def _settings_table(found: Found, ranked: list[Standing]) -> str:
         for place, one in enumerate(ranked, 1)
     )
     head = f"<th>Rank{head}<th class=n>Mean score<th class=n>Spread over seeds<th>Trials<th>Doctor's findings"
-    return _table(head, rows, "settings")
+    note = "<p class=quiet>Means are geometric, here and below: scores are geometric means of ratios.</p>"
+    return _table(head, rows, "settings") + note
 
 
 def _rules_of(one: Standing) -> str:

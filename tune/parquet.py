@@ -11,10 +11,10 @@ from tune.trials import shown
 def parquet_bytes(found: Found) -> bytes:
     """The table.
 
-    Columns: trial, run, seed, state, why, the varied options (numbers as numbers, else as text), score, best_step,
-    step, steps, seconds; of the best checkpoint `{score}.value`, `.floor` and `.ratio`; `last.{name}`, the numbers of
-    the last log step; judged_steps and judged_scores, the learning curve; as JSON the doctor's findings, and config,
-    the complete one.
+    Columns: trial, run, seed, state, why, the varied options (numbers as numbers, else as text), score, judged_tiles,
+    best_step, step, steps, seconds; of the best checkpoint `{score}.value`, `.floor` and `.ratio`; `last.{name}`, the
+    numbers of the last log step; judged_steps and judged_scores, the learning curve; as JSON the doctor's findings, and
+    config, the complete one.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -34,8 +34,8 @@ def parquet_bytes(found: Found) -> bytes:
 def _flat(row: Row) -> dict[str, Any]:
     told: dict[str, Any] = {
         "trial": row.trial, "run": row.url, "seed": str(row.seed), "state": row.state, "why": row.why, **row.values,
-        "score": row.score, "best_step": row.best_step, "step": row.step, "steps": row.steps, "seconds": row.seconds,
-        "dollars": row.dollars,
+        "score": row.score, "judged_tiles": row.tiles, "best_step": row.best_step, "step": row.step, "steps": row.steps,
+        "seconds": row.seconds, "dollars": row.dollars,
     }  # fmt: skip
     for name, score in row.scores.items():
         told |= {f"{name}.{part}": float(value) for part, value in score.items()}

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import yaml
 
 from satgan.config import Config
-from satgan.errors import CheckpointError, ConfigError, InputError
+from satgan.errors import CheckpointError, ConfigError, InputError, require_extra
 from satgan.judge.description import SMALLEST_SIZE
 from satgan.kinds import FEWEST_JUDGED
 from satgan.provenance import versions
@@ -143,7 +143,10 @@ def check_search(
 
     Raises:
         ConfigError: with the reason.
+        InputError: the package of a search is not installed.
     """
+    if space.search == "tpe":
+        require_extra("optuna", "optuna", "search: tpe", "take --search random")
     if workers > 1 and gpus is not None:
         found = f"--gpus-per-trial {gpus:g} with {workers} workers per trial: each of them takes a GPU of its own"
         raise ConfigError(found, "leave --gpus-per-trial out, or take --workers-per-trial 1")

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from satgan.pictures.charts import number_text, ticks
 from tune.effects import order
 from tune.trials import shown
 
@@ -30,14 +31,12 @@ class Scale(NamedTuple):
         low, high, here = (math.log(one) if self.log else one for one in (self.low, self.high, value))
         return 0.5 if high == low else (here - low) / (high - low)
 
-    def ticks(self, count: int = 4) -> list[tuple[float, str]]:
-        """Places and texts of labels."""
+    def ticks(self) -> list[tuple[float, str]]:
+        """Places and texts of labels: of few values each one's, else round values."""
         if self.places:
             return [(self.at(value), shown(value)) for value in self.places]
-        shares = [number / count for number in range(count + 1)]
-        values = [self.low * (self.high / self.low) ** share if self.log else self.low + share * (self.high - self.low)
-                  for share in shares]  # fmt: skip
-        return [(share, _told(value)) for share, value in zip(shares, values, strict=True)]
+        values = ticks(self.low, self.high, self.log) if self.low < self.high else [self.low]
+        return [(self.at(value), number_text(value)) for value in values]
 
 
 def scale_of(values: Sequence[Any]) -> Scale:
@@ -57,7 +56,3 @@ def range_scale(low: float, high: float) -> Scale:
 def score_scale(scores: Sequence[float]) -> Scale:
     """A little beyond the best and the worst; logarithmic, as scores are means of ratios."""
     return Scale([], min(scores) / 1.06, max(scores) * 1.06, log=True)
-
-
-def _told(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}"

@@ -12,7 +12,6 @@ from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule, PopulationBas
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.repeater import Repeater
 
-from satgan.errors import InputError
 from satgan.tiles.store import open_store
 from tune.plan import EARLY_STOP_NAME, Plan
 from tune.space import DIGITS, Parameter
@@ -81,16 +80,10 @@ def searcher_of(plan: Plan, rows: Sequence[Row]) -> Any:
     Args:
         plan: the sweep's.
         rows: what came of trials of a former attempt.
-
-    Raises:
-        InputError: Optuna is not installed.
     """
-    try:
-        from optuna.distributions import CategoricalDistribution, FloatDistribution
-        from optuna.logging import WARNING, set_verbosity
-    except ImportError:
-        found = "TPE takes Optuna, which is not installed"
-        raise InputError(found, "pip install optuna, or --search random") from None
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from optuna.logging import WARNING, set_verbosity
+
     set_verbosity(WARNING)
     space: dict[str, Any] = {}
     for one in plan.space.parameters:

@@ -7,14 +7,11 @@ Where trials depend on the scores of others (ASHA, median stopping) the done one
 import json
 import logging
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from tempfile import TemporaryDirectory
-from types import FrameType
 from typing import Any, NamedTuple
 
 import ray
@@ -26,6 +23,7 @@ from satgan.tiles.store import S3Store, open_store
 from satgan.train.device import cores, decide
 from satgan.train.ray_cluster import ray_running, slots_at_most
 from satgan.train.ray_job import RAY_FOLDER, s3_filesystem
+from satgan.train.stop import StopSignals
 from tune.board import WhenSpent, open_sweep_board, watching_sweep
 from tune.plan import Plan, record
 from tune.population import newest_turn, recorded, run_name
@@ -83,7 +81,7 @@ def sweep(
         The sweep as it lies in its store, and, where the budget left something undone, what there is to say of it.
 
     Raises:
-        Stopped: by Ctrl-C or SIGTERM.
+        Stopped: by Ctrl-C, SIGTERM or SIGHUP.
         InputError: no room, the sweep's name is taken, or its budget was spent before.
         StoreError: the store cannot be written.
     """
@@ -163,16 +161,20 @@ def _run(
         budget = plan.base_config.train.budget
         board = open_sweep_board(budget, paid)
         unit = (float(plan.workers) or (plan.gpus if gpus else plan.cpus) or 0.0, "GPU" if gpus else "core")
-        with _interruptible(), watching_sweep(board, total, at_once, unit, budget):
+        with StopSignals() as signals, watching_sweep(board, total, at_once, unit, budget, signals):
             try:
                 for wave in waves:
                     _fit(plan, wave, at_once, board, scratch)
             except KeyboardInterrupt:
-                found = f"the sweep {plan.name} was stopped; its trials keep their last checkpoints"
-                raise Stopped(
-                    found, "the same command with --resume finishes it; `satgan best` tells what there is"
-                ) from None
+                raise _stopped(plan, "its trials keep the checkpoints that were written before") from None
+        if signals.wished:
+            raise _stopped(plan, "its trials have saved")
         return float(ray.get(board.dollars.remote()))
+
+
+def _stopped(plan: Plan, kept: str) -> Stopped:
+    found = f"the sweep {plan.name} was stopped; {kept}"
+    return Stopped(found, "the same command with --resume finishes it; `satgan best` tells what there is")
 
 
 def _fit(plan: Plan, wave: Wave, at_once: int, board: Any, scratch: str) -> None:
@@ -229,20 +231,6 @@ def _on_devices(plan: Plan, gpus: bool) -> Plan:
     assert train.threads_per_lane is not None
     cpus = 1.0 if gpus else float(min(cores(), train.lanes * train.threads_per_lane))
     return plan._replace(gpus=float(gpus) if plan.gpus is None else plan.gpus, cpus=cpus)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM is as Ctrl-C, for the time of the block."""
-
-    def heard(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, heard)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from satgan.errors import InputError
 from satgan.tiles.store import Store, open_store
 from satgan.train.checkpoint import FOLDER, complete_steps, name_of
 from satgan.train.checkup import found_in
-from satgan.train.journal import JOURNAL_NAME, JUDGED, dollars_of, seconds_in
+from satgan.train.journal import JOURNAL_NAME, JUDGED, dollars_of, judged_alike, seconds_in
 from satgan.train.run_folder import CONFIG_NAME
 from satgan.train.runs import about
 from tune.plan import EARLY_STOP_NAME, SWEEP_NAME, TRIALS_FOLDER, read_record
@@ -32,12 +32,13 @@ class Row(NamedTuple):
     values   of the varied options
     score    of its best judged checkpoint, the one after `best_step`; None where none has a finite score
     scores   of that checkpoint, by name: value, floor and ratio
-    curve    (step, score) of all that were judged
+    curve    (step, score) of all that were judged by as many tiles as the last one
     numbers  of the last log step: losses, shares, and so on
     seconds  of training, over all attempts
     why      what ended it, where that was not its end
     dollars  USD that all attempts have cost; 0 where no price was known
     findings of the doctor: see `found_in`
+    tiles    by how many a side it was judged; None where it was not
     """
 
     trial: str
@@ -57,6 +58,7 @@ class Row(NamedTuple):
     config: dict[str, Any]
     dollars: float = 0.0
     findings: Sequence[dict[str, Any]] = ()
+    tiles: int | None = None
 
     @property
     def checkpoint(self) -> str | None:
@@ -154,7 +156,8 @@ def row_of(run: Store, options: Iterable[str]) -> Row:
     told = about(run)
     config = yaml.safe_load(run.read(CONFIG_NAME))
     entries = _entries(run)
-    judged = {int(entry["step"]): entry for entry in entries if entry.get("event") == JUDGED}
+    alike = judged_alike([entry for entry in entries if entry.get("event") == JUDGED])
+    judged = {int(entry["step"]): entry for entry in alike}
     finite = {step: entry for step, entry in judged.items() if math.isfinite(entry["score"])}
     best = min(finite, key=lambda step: (finite[step]["score"], step), default=None)
     numbers = [entry["numbers"] for entry in entries if "numbers" in entry]
@@ -167,7 +170,7 @@ def row_of(run: Store, options: Iterable[str]) -> Row:
         {} if best is None else finite[best]["scores"],
         [(step, float(judged[step]["score"])) for step in sorted(judged)],
         numbers[-1] if numbers else {}, seconds_in(entries), why, config, dollars_of(entries),
-        found_in(entries),
+        found_in(entries), alike[-1].get("tiles") if alike else None,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ port of this machine there through ssh.
 
 import logging
 import os
+import re
 import shlex
 import signal
 import socket
@@ -105,11 +106,7 @@ class Tunnel:
                 if self._process.poll() is not None or time.monotonic() > end:
                     self.close()
                     said.seek(0)
-                    told = said.read().decode(errors="replace").strip()[-1000:]
-                    raise SatganError(
-                        f"no tunnel to the head of {self._cluster}: {told or 'no answer'}",
-                        f"see whether the cluster is up (ray up {self._cluster}), and ssh reaches its head",
-                    )
+                    raise _no_tunnel(self._cluster, last_words(said.read().decode(errors="replace")))
                 time.sleep(0.5)
 
     def close(self) -> None:
@@ -119,6 +116,23 @@ class Tunnel:
                 os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait()
         self._process = None
+
+
+def _no_tunnel(cluster: Path, told: str) -> SatganError:
+    remedy = f"see whether the cluster is up (ray up {cluster}), and ssh reaches its head"
+    if any(word in told for word in ("credentials", "AuthFailure", "Expired")):
+        remedy = "say who you are to AWS: AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `aws sso login`"
+    return SatganError(f"no tunnel to the head of {cluster}: {told or 'no answer'}", remedy)
+
+
+def last_words(told: str) -> str:
+    """Why one of Ray's commands failed, in its own words, without log lines, tracebacks and guesses."""
+    _, is_said, cause = told.rpartition("The exception is: ")
+    if is_said:
+        return cause.strip()[-1000:]
+    noise = re.compile(r"\s|Traceback|\d{4}-\d\d-\d\d ")
+    lines = [line.strip() for line in told.splitlines() if line.strip() and not noise.match(line)]
+    return " ".join(lines[-5:])[-1000:]
 
 
 @contextmanager
@@ -201,8 +215,8 @@ def run_ray(command: Sequence[str], say: Callable[[str], None]) -> None:
     say(shown(command))
     done = subprocess.run(found(command), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
-        lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
-        raise SatganError(f"{shlex.join(command[:3])} failed: {' '.join(lines[-5:])[-1000:]}", "see its words above")
+        why = last_words(f"{done.stdout}\n{done.stderr}")
+        raise SatganError(f"{shlex.join(command[:3])} failed: {why}", "see its words above")
 
 
 def found(command: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
 from satgan.errors import ConfigError, nearest
+from satgan.kinds import refusal_of
 
 PRICES_DATE = "2026-11-22"
 PRICES_REGION = "eu-central-1"
@@ -93,7 +94,7 @@ def _overridden(path: Path, name: str, fields: dict[str, Any]) -> Instance:
     try:
         instance = Instance.model_validate(base | fields)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {refusal_of(one)}" for one in error.errors())
         remedy = f"fields are {', '.join(Instance.model_fields)}"
         raise ConfigError(f"--prices {path}, {name}: {wrong}", remedy) from None
     if instance.gpus and instance.gpu not in GPUS:

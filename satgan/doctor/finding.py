@@ -2,9 +2,10 @@
 
 from typing import Any, Literal, NamedTuple
 
-Level = Literal["warning", "error"]
-LEVELS: tuple[Level, ...] = ("warning", "error")
-"""An error is what a run does not recover from; a warning what it suffers from, or may have been meant."""
+Level = Literal["info", "warning", "error"]
+LEVELS: tuple[Level, ...] = ("info", "warning", "error")
+"""An error is what a run does not recover from; a warning what it suffers from, or may have been meant; an info what
+healthy runs have as well, and what to know of it."""
 
 
 class Finding(NamedTuple):
@@ -12,7 +13,7 @@ class Finding(NamedTuple):
 
     Attributes:
         rule: its code, such as S31.
-        level: warning or error.
+        level: info, warning or error.
         found: what was found, in a sentence with its values.
         figure: what was measured.
         threshold: the limit that it passed.

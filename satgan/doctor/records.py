@@ -96,6 +96,13 @@ class Twin(NamedTuple):
     step: int
 
 
+class Corrupt(NamedTuple):
+    """What is wrong with a run's newest checkpoint, and from where the run goes on; where it cannot, what to do."""
+
+    found: str
+    remedy: str
+
+
 class RunRecord(NamedTuple):
     """A run while it goes on, or afterwards; None where nobody has looked.
 
@@ -103,6 +110,7 @@ class RunRecord(NamedTuple):
     events       what the journal notes beside them, in order; see `newest_attempt`
     pictures     files under film/
     checkpoints  whole ones that lie there
+    corrupt      see `Corrupt`
     logged       whether the observation log has an entry of it; None as long as it goes on
     twin         see `Twin`
     """
@@ -112,6 +120,7 @@ class RunRecord(NamedTuple):
     events: Sequence[Event] = ()
     pictures: int | None = None
     checkpoints: int | None = None
+    corrupt: Corrupt | None = None
     logged: bool | None = None
     twin: Twin | None = None
 

@@ -5,18 +5,16 @@ from itertools import pairwise
 from statistics import median_low
 
 from satgan.doctor.finding import Finding
+from satgan.doctor.judged_rules import grid_is_judged, scores_lack_references, tiles_are_copied
 from satgan.doctor.limits import graded
 from satgan.doctor.records import Event, RunRecord, newest_attempt
-from satgan.doctor.training_rules import TRAINING_CHECKS
+from satgan.doctor.training_rules import TRAINING_CHECKS, checkerboard
 from satgan.doctor.windows import lasting
 
 RunCheck = Callable[[RunRecord], Finding | None]
 
 MEMORY_ENTRIES = 30
 """Log steps whose thirds are compared."""
-
-JUDGEMENTS = 2
-"""In a row: the score of few tiles is noisy."""
 
 
 def _last(record: RunRecord, *kinds: str) -> Event | None:
@@ -81,17 +79,6 @@ def tiles_are_few(record: RunRecord) -> Finding | None:
         return None
     found = f"the run trains on {start['tiles']} tile(s)"
     return graded("S07", "few", start["tiles"], found, "satgan tiles cut RASTER… SET --stride 32")
-
-
-def tiles_are_copied(record: RunRecord) -> Finding | None:
-    """S07: fakes that lie nearer to single real tiles than real tiles do, by the last judgements."""
-    judged = [event for event in record.events if event["event"] == "judged"][-JUDGEMENTS:]
-    if len(judged) < JUDGEMENTS:
-        return None
-    figure = max(event["scores"]["memory"]["ratio"] for event in judged)
-    found = f"fakes are copies: {figure:.2f} of the reals' own distance to the nearest real tile"
-    finding = graded("S07", "memory", figure, found, "--recipe.differentiable-augmentation color,translation,cutout")
-    return finding and finding._replace(since_step=judged[0]["step"])
 
 
 def _inputs(record: RunRecord) -> tuple[float, float] | None:
@@ -172,6 +159,15 @@ def checkpoints_are_late(record: RunRecord) -> Finding | None:
     return finding and finding._replace(since_step=left_out["under_way"])
 
 
+def newest_is_corrupt(record: RunRecord) -> Finding | None:
+    """S09: a newest checkpoint whose files are not what was written."""
+    if record.corrupt is None:
+        return None
+    train, (found, remedy) = record.config.train, record.corrupt
+    action = remedy or f"satgan train … --store {train.store} --name {train.name}, which sets it aside"
+    return graded("S09", "corrupt", 1.0, f"the newest checkpoint is corrupt: {found}", action)
+
+
 def no_pictures(record: RunRecord) -> Finding | None:
     """S10: a run with checkpoints and nothing to look at."""
     if record.pictures is None or _last(record, "checkpoint") is None:
@@ -217,15 +213,6 @@ def machine_is_oversubscribed(record: RunRecord) -> Finding | None:
     return graded("S28", "threads", start["workers"] * threads / start["cores"], found, action)
 
 
-def scores_lack_references(record: RunRecord) -> Finding | None:
-    """G06: checkpoints that nobody could judge, or scores without their floors."""
-    judged = [event for event in record.events if event["event"] == "judged"]
-    bare = sum("floor" not in score for event in judged for score in event["scores"].values())
-    failed = sum(event["event"] == "unjudged" for event in record.events) if not judged else 0
-    found = f"{bare} score(s) have no reference" if bare else f"no checkpoint was judged, {failed} could not be"
-    return graded("G06", "missing", bare + failed, found, "--judge.tiles 256")
-
-
 RUN_CHECKS: Mapping[str, tuple[RunCheck, ...]] = {
     "S02": (over_budget,),
     "S04": (steps_wait,),
@@ -233,11 +220,12 @@ RUN_CHECKS: Mapping[str, tuple[RunCheck, ...]] = {
     "S06": (twin_differs,),
     "S07": (tiles_are_few, tiles_are_copied),
     "S08": (inputs_are_outside,),
-    "S09": (checkpoints_lie_about, checkpoints_are_not_written, checkpoints_are_late),
+    "S09": (checkpoints_lie_about, checkpoints_are_not_written, checkpoints_are_late, newest_is_corrupt),
     "S10": (no_pictures,),
     "S11": (layout_is_converted,),
     "S12": (inputs_were_scaled_twice,),
     "S14": (memory_rises,),
+    "S27": (checkerboard, grid_is_judged),
     "S28": (machine_is_oversubscribed,),
     "S29": (inputs_lack_the_lower_half,),
     "G06": (scores_lack_references,),

@@ -12,6 +12,9 @@ FEWEST_ENTRIES = 10
 SHORT_STEPS, LONG_STEPS = 200, 500
 """Over so many steps, and at least FEWEST_ENTRIES log steps, a figure's median is taken."""
 
+SETTLED_STEPS = 2000
+"""Until then every run has a checkerboard (S27)."""
+
 Figure = Callable[[Entry], float | None]
 
 

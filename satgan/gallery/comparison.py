@@ -7,6 +7,7 @@ import numpy as np
 
 from satgan.errors import CheckpointError, InputError
 from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
+from satgan.gallery.record import Series
 from satgan.pictures.grid import Tiles, png, sheet
 from satgan.tiles.store import open_store
 from satgan.train.examined import Told, first_difference, told_by
@@ -34,9 +35,11 @@ class Comparison(NamedTuple):
         losses: by loss and step, at steps that all have logged.
         took: hours, and USD where prices were known.
         scores: by step, the judge's overall scores; None where a run was not judged.
+        judged_tiles: by step, by how many tiles a side: scores by different numbers do not compare.
         differ_from: the first step at which a run's numbers differ from the first one's, None where none does; the
             first one's is None.
         drawn: tiles of the same noise, as far as noise vectors are as long; None for a run without a checkpoint.
+        curves: by loss, each run's whole series, for charts.
     """
 
     names: list[str]
@@ -44,13 +47,21 @@ class Comparison(NamedTuple):
     losses: dict[str, dict[int, list[float]]]
     took: dict[str, list[float | None]]
     scores: dict[int, list[float | None]]
+    judged_tiles: dict[int, list[int | None]]
     differ_from: list[int | None]
     drawn: list[Drawn | None]
+    curves: dict[str, list[Series]]
+
+    @property
+    def scores_compare(self) -> bool:
+        """Whether all scores are by the same number of tiles."""
+        return len({one for row in self.judged_tiles.values() for one in row if one is not None}) < 2
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, without the tiles."""
+        """Plain values for JSON, without tiles and charts."""
         steps = [drawn and drawn.step for drawn in self.drawn]
-        return {name: value for name, value in self._asdict().items() if name != "drawn"} | {"drawn_steps": steps}
+        told = {name: value for name, value in self._asdict().items() if name not in ("drawn", "curves")}
+        return told | {"drawn_steps": steps}
 
 
 def compare_runs(urls: Sequence[str], seed: int) -> Comparison:
@@ -74,9 +85,11 @@ def compare_runs(urls: Sequence[str], seed: int) -> Comparison:
         settings={name: row for name in names if not _equal(row := [one.get(name) for one in facts])},
         losses=_losses(told),
         took=_took(told),
-        scores=_scores(told),
+        scores=_judged(told, "score"),
+        judged_tiles=_judged(told, "tiles"),
         differ_from=[None, *(first_difference(told[0].entries, other.entries) for other in told[1:])],
         drawn=[_drawn(url, seed) for url in urls],
+        curves={loss: [_series(one, loss) for one in told] for loss in LOSSES},
     )
 
 
@@ -115,8 +128,13 @@ def _took(told: Sequence[Told]) -> dict[str, list[float | None]]:
     return hours if dollars == [None] * len(told) else hours | {"USD": dollars}
 
 
-def _scores(told: Sequence[Told]) -> dict[int, list[float | None]]:
-    judged = [{event["step"]: event["score"] for event in one.events if event["event"] == "judged"} for one in told]
+def _series(told: Told, loss: str) -> Series:
+    return [entry.step for entry in told.entries], [entry.numbers[loss] for entry in told.entries]
+
+
+def _judged(told: Sequence[Told], figure: str) -> dict[int, list[Any]]:
+    """`score` or `tiles` of the judgements, by step."""
+    judged = [{event["step"]: event.get(figure) for event in one.events if event["event"] == "judged"} for one in told]
     steps = sorted(set().union(*judged))
     return {step: [one.get(step) for one in judged] for step in steps}
 

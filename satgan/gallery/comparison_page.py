@@ -5,29 +5,41 @@ from html import escape
 from typing import Any
 
 from satgan.gallery.comparison import COLUMNS, Comparison
+from satgan.pictures.charts import STYLE, Line, line_chart
 from satgan.pictures.grid import grid_png
 from satgan.pictures.web import document, png_url, wide
+
+UNLIKE = "Scores by different numbers of tiles do not compare: more tiles have lower floors, so higher scores."
 
 
 def comparison_page(comparison: Comparison) -> str:
     """The page."""
     names = comparison.names
     title = " · ".join(names)
-    steps = _rows(_by_text(comparison.scores))
     losses = "".join(
-        f"<h3>{escape(loss)}</h3>{_table(names, _rows(_by_text(by_step)), 'step', loss)}"
+        f"{line_chart(_plain(loss), 'step', _lines(comparison, loss), logarithmic=True)}"
+        f"{_table(names, _rows(_by_text(by_step)), 'step', loss)}"
         for loss, by_step in comparison.losses.items()
     )
     differ = "".join(f"<li>{escape(line)}</li>" for line in first_differences(comparison))
     return document(
         title,
-        "table { width: auto } .sides img { width: 420px }",
+        f"{STYLE} table {{ width: auto }} .sides img {{ width: 420px }}",
         f"<h1>{escape(title)}</h1><ul>{differ}</ul>"
         f"<div class=sides>{''.join(_figures(comparison))}</div>"
         f"<h2>Set differently</h2>{_table(names, _rows(comparison.settings), 'option', 'settings')}"
         f"<h2>What it took</h2>{_table(names, _rows(comparison.took), 'unit', 'took')}"
-        f"<h2>Scores</h2>{_table(names, steps, 'step', 'scores')}<h2>Losses before the updates</h2>{losses}",
+        f"<h2>Scores</h2>{_scores(comparison)}<h2>Losses before the updates</h2>{losses}",
     )
+
+
+def scores_told(comparison: Comparison) -> dict[str, list[str]]:
+    """A row per step: each run's score and by how many tiles."""
+    both = ((step, zip(row, comparison.judged_tiles[step], strict=True)) for step, row in comparison.scores.items())
+    return {
+        str(step): ["" if score is None else f"{score:.4g} by {tiles} tiles" for score, tiles in row]
+        for step, row in both
+    }
 
 
 def first_differences(comparison: Comparison) -> list[str]:
@@ -44,6 +56,27 @@ def first_differences(comparison: Comparison) -> list[str]:
 def shown(value: Any) -> str:
     """A value in a table: four digits, nothing for none."""
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _scores(comparison: Comparison) -> str:
+    if not comparison.scores:
+        return "<p>none</p>"
+    lines = []
+    for number, name in enumerate(comparison.names):
+        judged = [(step, row[number]) for step, row in comparison.scores.items() if row[number] is not None]
+        lines.append(Line(name, [step for step, _ in judged], [score for _, score in judged if score is not None]))
+    chart = line_chart("The judge's overall score; lower is better", "step", lines, logarithmic=True)
+    warning = "" if comparison.scores_compare else f"<p class=worse>{UNLIKE}</p>"
+    return f"{warning}{chart}{_table(comparison.names, _rows(scores_told(comparison)), 'step', 'scores')}"
+
+
+def _lines(comparison: Comparison, loss: str) -> list[Line]:
+    return [Line(name, *series) for name, series in zip(comparison.names, comparison.curves[loss], strict=True)]
+
+
+def _plain(loss: str) -> str:
+    """`real_loss_before` as a title."""
+    return loss.removesuffix("_before").replace("_", " ").capitalize()
 
 
 def _by_text(table: Mapping[int, Sequence[Any]]) -> dict[str, Sequence[Any]]:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from satgan.errors import require_extra
 from satgan.gallery.draw import BATCH, Artist, Choice, open_artist
 from satgan.gan.networks import Generator
 from satgan.gan.normalization import BatchNorm
@@ -53,8 +54,11 @@ def export(checkpoint: str, out: str, form: Form, raw: bool) -> str:
         The url written.
 
     Raises:
+        InputError: ONNX without its package.
         CheckpointError, CorruptData, StoreError: the checkpoint cannot be used, or `out` cannot be written.
     """
+    if form == "onnx":
+        require_extra("onnx", "onnx", "--format onnx", "take --format torchscript")
     artist, store = open_artist(checkpoint, Choice(raw=raw, device="cpu")), open_store(out)
     name, make = FORMS[form]
     store.write(name, make(artist))

@@ -22,6 +22,7 @@ from satgan.judge.inception_scores import (
 )
 from satgan.judge.judgement import Judgement, judge
 from satgan.judge.reference import Reference, make_reference, pick_tiles, reference_of
+from satgan.judge.score import published
 from satgan.judge.spectrum import Spectrum, log_power
 from satgan.kinds import FEWEST_JUDGED
 from satgan.randomness import Purpose, generator
@@ -100,11 +101,12 @@ def compare(
     count = _tiles_per_side(fake_side, real_side, tiles_per_side, FEWEST_JUDGED if extractor is None else SUBSET_TILES)
     if extractor is not None:
         _refuse_channels(real_side)
-    reference = _reference(real_side, held_side, count, seed)
-    drawn = fake_side.take(count)
+    taken, drawn = real_side.take(2 * count), fake_side.take(count)
+    reference = _reference(real_side, taken, held_side, seed)
     judgement, half, inception = judge(drawn, reference), reference.half, None
+    judgement = judgement._replace(scores={**judgement.scores, **published(drawn, *np.split(taken, 2))})
     if extractor is not None:
-        inception = judge_inception(drawn, _seen(real_side, count, seed, extractor, tell), extractor, tell)
+        inception = judge_inception(drawn, _seen(real_side, taken, seed, extractor, tell), extractor, tell)
     return Finding(
         judgement, drawn[:SHOWN], half.tiles[:SHOWN], log_power(drawn), half.spectrum, inception
     )  # fmt: skip
@@ -188,15 +190,16 @@ def _half(side: Side) -> int | None:
     return None if side.available is None else side.available // 2
 
 
-def _reference(reals: Side, held_out: Side | None, count: int, seed: int) -> Reference:
+def _reference(reals: Side, taken: Tiles, held_out: Side | None, seed: int) -> Reference:
+    count = len(taken) // 2
     if reals.tile_set is not None and held_out is None:
         return reference_of(reals.tile_set, count, seed)
     held = None if held_out is None else held_out.take(min(count, held_out.available or count))
-    return make_reference(reals.take(2 * count), held)
+    return make_reference(taken, held)
 
 
-def _seen(reals: Side, count: int, seed: int, extractor: Extractor, tell: Tell) -> InceptionReference:
+def _seen(reals: Side, taken: Tiles, seed: int, extractor: Extractor, tell: Tell) -> InceptionReference:
     """The real side by Inception features: of the same tiles as our own reference."""
     if reals.tile_set is not None:
-        return inception_reference_of(reals.tile_set, count, seed, extractor, tell)
-    return make_inception_reference(reals.take(2 * count), extractor, tell)
+        return inception_reference_of(reals.tile_set, len(taken) // 2, seed, extractor, tell)
+    return make_inception_reference(taken, extractor, tell)

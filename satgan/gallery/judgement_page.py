@@ -2,6 +2,7 @@
 
 from html import escape
 
+from satgan.doctor.judged_rules import FAR_FROM_REAL
 from satgan.gallery.judgement import Finding
 from satgan.gallery.portrait import radial
 from satgan.gallery.report_charts import spectra_chart
@@ -12,9 +13,6 @@ from satgan.pictures.grid import Tiles, grid_png
 from satgan.pictures.web import document, png_url, wide
 
 COLUMNS = 8
-MARK_FROM = 2.0
-"""Ratios from here on are marked: twice as far from the reals as reals are."""
-
 HEAD = '<thead><tr><th>Score<th class="n">Value<th class="n">Floor<th class="n">Ratio'
 
 
@@ -29,7 +27,7 @@ def judgement_page(finding: Finding, fakes: str, reals: str) -> str:
     judgement = finding.judgement
     rows = "".join(
         f"<tr><td>{name}</td><td class=n>{score.value:.4g}</td><td class=n>{score.floor:.4g}</td>"
-        f'<td class="n{" worse" if score.ratio >= MARK_FROM else ""}">{score.ratio:.2f}</td>'
+        f'<td class="n{" worse" if score.ratio >= FAR_FROM_REAL else ""}">{score.ratio:.2f}</td>'
         f"<td>{escape(about(name).meaning)}</td></tr>"
         for name, score in judgement.scores.items()
     )
@@ -42,7 +40,7 @@ def judgement_page(finding: Finding, fakes: str, reals: str) -> str:
         f"<p class=score>Score {judgement.score:.2f}</p>"
         "<p>Lower is better; 1 is as far from the reals as reals are from each other. It is the geometric mean of the "
         "ratios that rank, each at least 1. The floor is the same score for reals in the place of the fakes; ratios "
-        f"from {MARK_FROM:g} on are marked.</p>"
+        f"from {FAR_FROM_REAL:g} on are marked.</p>"
         f"<div class=sides>{_figure(finding.fakes, 'Fakes')}{_figure(finding.reals, 'Reals')}</div>"
         f"{table}{_inception(finding.inception)}<h2>Spectra</h2>{spectra}",
     )

@@ -5,13 +5,12 @@ probe on raw pixels and on an untrained network of the same form: only what it g
 """
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from satgan.errors import InputError, TilesError
+from satgan.errors import InputError, TilesError, require_extra
 from satgan.gallery.draw import BATCH, DeviceName, Tiles, device_of, open_checkpoint
 from satgan.gallery.features import Features, features_of, refuse_other_tiles
 from satgan.gallery.labelled import By, Collection, open_collection
@@ -79,8 +78,7 @@ def probe(
         TilesError: tiles of another shape than the checkpoint's, or too few of a class.
         CheckpointError, CorruptData, StoreError: something cannot be read.
     """
-    if find_spec("sklearn") is None:
-        raise InputError("the probe needs scikit-learn, which is not installed", "pip install scikit-learn")
+    require_extra("sklearn", "probe", "the probe", "pip install scikit-learn")
     opened = open_checkpoint(checkpoint)
     gan, trained = opened.config().gan, opened.discriminator()
     training, held, unlabelled = _parts(tiles, test, by, table, count, lambda found: refuse_other_tiles(gan, found))

@@ -73,8 +73,9 @@ def open_record(url: str) -> Record:
         tree = yaml.safe_load(run.read(CONFIG_NAME))
         about = tree.pop("about", {})
         groups = {group: dict(fields) for group, fields in tree.items()}
-    except (yaml.YAMLError, TypeError, AttributeError, ValueError) as error:
-        found = f"{run.url}/{CONFIG_NAME} is not a run's config: {error}"
+        int(groups["train"]["steps"]), int(groups["gan"]["size"])  # what all versions wrote
+    except (yaml.YAMLError, TypeError, AttributeError, ValueError, KeyError) as error:
+        found = f"{run.url}/{CONFIG_NAME} is not a run's config: {type(error).__name__} {error}"
         raise CheckpointError(found, "restore the file, or report another run") from None
     entries = entries_in(run.read(JOURNAL_NAME)) if run.exists(JOURNAL_NAME) else []
     best = best_of(run)

@@ -7,6 +7,8 @@ import jinja2
 import numpy as np
 
 from satgan.config import changes, load_config
+from satgan.doctor.judged_rules import FAR_FROM_REAL
+from satgan.doctor.records import newest_attempt
 from satgan.errors import ConfigError, SatganError
 from satgan.gallery.portrait import Portrait, portray
 from satgan.gallery.record import Entry, Record, open_record
@@ -61,7 +63,7 @@ def report_page(record: Record) -> str:
         record=record, style=PAGE_STYLE + STYLE, shots=list(_shots(record)), film=_picture(record, FILM_NAME),
         inputs=_picture(record, INPUTS_NAME), score_chart=score_chart(record), score_charts=list(score_charts(record)),
         charts=list(charts_of(record)), scores=_scores(record), last=_last(record), base=base, changes=changed,
-        findings=found_in(record.events()), ran_on=_ran_on(record),
+        findings=found_in(record.events()), ran_on=_ran_on(record), mark_from=FAR_FROM_REAL,
         happened=[_told(entry) for entry in _happened(record)],
         portrait=None if isinstance(portrait, str) else _drawn(portrait),
         no_portrait=portrait if isinstance(portrait, str) else "",
@@ -101,13 +103,27 @@ def _scores(record: Record) -> list[dict[str, Any]]:
 
 def _last(record: Record) -> dict[str, Any]:
     """What stands at the top: how far, how long, how good."""
-    judged = {entry["step"]: entry["score"] for entry in record.events("judged")}
-    timing = [entry["timing"] for entry in record.entries if "timing" in entry]
+    best = next((entry for entry in reversed(record.events("judged")) if entry["step"] == record.best), {})
     return {
         "step": record.step(), "steps": record.config["train"]["steps"], "best": record.best,
-        "score": judged.get(record.best) if record.best is not None else None,
-        "seconds": timing[-1]["seconds"] if timing else None,
-        "timing": timing[-1] if timing else {},
+        "score": best.get("score"), "tiles": best.get("tiles"), **_speed(record),
+    }  # fmt: skip
+
+
+def _speed(record: Record) -> dict[str, Any]:
+    """Of the newest attempt as a whole, as the terminal tells it at its end; nothing before its first log step."""
+    attempt = newest_attempt(record.entries)
+    told = [entry for entry in attempt if "timing" in entry]
+    if not told:
+        return {"seconds": None}
+    train, timing = record.config["train"], told[-1]["timing"]
+    ends = [(entry["step"], entry["seconds"]) for entry in attempt if entry.get("event") == "end"]
+    step, seconds = ends[-1] if ends else (told[-1]["step"], timing["seconds"])
+    tiles = (step - attempt[0]["step"]) * train["lanes"] * train["lane_batch"]
+    return {
+        "seconds": seconds, "tiles_per_second": tiles / max(seconds, 1e-9),
+        "waited_share": timing["waited_share"] * timing["seconds"] / max(seconds, 1e-9),
+        "dollars": timing.get("dollars"),
     }  # fmt: skip
 
 

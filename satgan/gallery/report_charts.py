@@ -44,11 +44,13 @@ def charts_of(record: Record) -> Iterator[str]:
 def score_chart(record: Record) -> str:
     """The overall score, checkpoint by checkpoint; 1 is where reals are."""
     judged = record.events("judged")
+    lines = []
+    for tiles in dict.fromkeys(entry.get("tiles") for entry in judged):  # other numbers of tiles do not compare
+        alike = [entry for entry in judged if entry.get("tiles") == tiles]
+        scores = [entry["score"] for entry in alike]
+        lines.append(Line(f"score by {tiles} tiles", [entry["step"] for entry in alike], scores))
     steps = [entry["step"] for entry in judged]
-    lines = [
-        Line("score", steps, [entry["score"] for entry in judged]),
-        Line("reals", steps, [1.0] * len(steps), is_floor=True),
-    ]
+    lines.append(Line("reals", steps, [1.0] * len(steps), is_floor=True))
     title = "The judge's overall score; lower is better, 1 is as far from the reals as reals are"
     return line_chart(title, "step", lines, logarithmic=True)
 

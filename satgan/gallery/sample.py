@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from satgan.errors import InputError
+from satgan.errors import InputError, StoreMissing
 from satgan.gallery.draw import Artist, Choice, Tiles, open_artist
 from satgan.pictures.grid import grid_png, png
 from satgan.tiles.inspect import NO_LIMITS
@@ -14,7 +14,7 @@ from satgan.tiles.npy import write_npy
 from satgan.tiles.records import Place, Tile
 from satgan.tiles.shards import pack
 from satgan.tiles.spool import in_order
-from satgan.tiles.store import open_store
+from satgan.tiles.store import Store, open_store
 
 Form = Literal["files", "grid", "npy", "set"]
 Progress = Callable[[int, int | None], None]
@@ -40,17 +40,17 @@ def sample(
     Args:
         checkpoint: url of a checkpoint or a run.
         count: how many; at least 1.
-        out: folder or prefix for what is written; for a set one that holds nothing.
+        out: folder or prefix for what is written; for files and a set one that holds nothing.
         form: `files` tile-000000.png, …; `grid` one sheet, grid.png; `npy` tiles.npy, `[count, S, S, C] uint8`; `set` a
             tile set, where tile `tile-000000` has its place in the packed order.
         choice: how to draw; tile number i is the same for every count and form.
         progress: told how far it is.
 
     Returns:
-        The url of the folder, file or set. Files of an earlier call under the same names are replaced.
+        The url of the folder, file or set. An earlier call's grid.png or tiles.npy is replaced.
 
     Raises:
-        InputError: nothing to draw, or channels that PNG files do not hold.
+        InputError: nothing to draw, a folder for files that holds some, or channels that PNG files do not hold.
         TilesError: the place of a set is taken.
         ConfigError, CheckpointError, CorruptData, StoreError: as `open_artist` has them, or `out` cannot be written.
     """
@@ -62,6 +62,7 @@ def sample(
 
 def _files(artist: Artist, count: int, out: str, progress: Progress) -> str:
     store, channels = open_store(out, connections=WRITERS), artist.config.gan.channels
+    _refuse_filled(store)
     if channels not in PNG_CHANNELS:
         found = f"tiles of {channels} channels do not fit into PNG files"
         raise InputError(found, "take --npy or --set, which keep all of them, or --grid, which shows three")
@@ -74,6 +75,17 @@ def _files(artist: Artist, count: int, out: str, progress: Progress) -> str:
         for _ in in_order(pool, write, enumerate(_each(artist, count)), 2 * WRITERS):
             progress(1, count)
     return store.url
+
+
+def _refuse_filled(store: Store) -> None:
+    """Files are drawn into a folder of their own: among others nobody could tell which are of this checkpoint."""
+    try:
+        there = [one for one in store.list() if not one[0].startswith(".")]  # as file browsers leave them
+    except StoreMissing:  # it is made by the first write
+        return
+    if there:
+        found = f"{store.url} holds {len(there):,} file(s) already, such as {there[0][0]}"
+        raise InputError(found, "give another --out, or remove what is there; nothing was written")
 
 
 def _grid(artist: Artist, count: int, out: str, progress: Progress) -> str:

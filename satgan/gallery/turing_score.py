@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from satgan.errors import InputError
 from satgan.gallery.turing_page import SealedPage
 from satgan.judge.guesses import Estimate, marked
+from satgan.kinds import refusal_of
 
 DOWNLOADED = "give the files as the page's button “Download my answers” made them"
 
@@ -81,7 +82,7 @@ def _page(file: Path, answers: Answers) -> SealedPage:
 def _first(error: ValidationError) -> str:
     told = error.errors()[0]
     place = ".".join(map(str, told["loc"]))
-    return f"{place}: {told['msg']}" if place else told["msg"]
+    return f"{place}: {refusal_of(told)}" if place else refusal_of(told)
 
 
 def _refuse_others(read: dict[Path, Answers]) -> None:

@@ -137,6 +137,7 @@ def describe(config: Config) -> dict[str, Any]:
         }  # fmt: skip
     memory = memory_bytes(config)
     described["step_flops_per_tile"] = step_flops(config)
+    described["precision"] = config.train.precision
     described["memory_bytes"] = memory | {"total": sum(memory.values())}
     described["notes"] = notes(config)
     return described
@@ -177,7 +178,8 @@ def table(described: dict[str, Any]) -> str:
                 f"{layer['parameters']:>12,} {layer['flops'] / 1e6:>10,.1f} MFLOP"
             )
     lines.append(f"one step of the recipe: {described['step_flops_per_tile'] / 1e6:,.0f} MFLOP per real tile")
-    lines.append("memory of a worker with one lane while training (activations are an estimate):")
+    precision = described["precision"]
+    lines.append(f"memory of a worker with one lane while training in {precision} (activations are an estimate):")
     lines += [f"  {name:<14} {size / 1e6:>10,.1f} MB" for name, size in described["memory_bytes"].items()]
     lines += described["notes"]
     return "\n".join(lines)

@@ -148,5 +148,8 @@ class Graphs:
     def _give_up(self, error: RuntimeError) -> None:
         """What is recorded already goes on: a step's sections cannot change over in the midst of it."""
         self._recorder = None
-        first_line = str(error).strip().partition("\n")[0]
-        self._news = f"{type(error).__name__}: {first_line}"
+        first: BaseException = error
+        while first.__context__ is not None:  # CUDA's last word is only that something failed before
+            first = first.__context__
+        first_line = str(first).strip().partition("\n")[0]
+        self._news = f"{type(first).__name__}: {first_line}"

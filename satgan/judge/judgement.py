@@ -10,6 +10,7 @@ from satgan.judge.description import check_tiles, describe
 from satgan.judge.memory import nearness
 from satgan.judge.reference import Reference
 from satgan.judge.score import Score, about, measure, overall, ratio, score_names
+from satgan.judge.sliced import SlicedSide
 
 
 class Judgement(NamedTuple):
@@ -31,8 +32,8 @@ class Judgement(NamedTuple):
         return {"score": self.score, "tiles": self.tiles, "scores": scores}
 
 
-def judge(fakes: NDArray[np.uint8], reference: Reference) -> Judgement:
-    """All scores of fakes against a reference. The same arrays give the same figures; no state is read or kept.
+def judge(fakes: NDArray[np.uint8], reference: Reference, sliced_reals: SlicedSide | None = None) -> Judgement:
+    """All scores of fakes against a reference. The same arrays give the same figures.
 
     The convolutions of the random features run on torch's own threads (OpenMP; as many as `torch.get_num_threads()`
     says), matrix products on those of NumPy's BLAS, the rest on the calling thread. No global generator or setting is
@@ -44,6 +45,7 @@ def judge(fakes: NDArray[np.uint8], reference: Reference) -> Judgement:
     Args:
         fakes: `[N, S, S, C] uint8`, N = reference.tiles_per_side.
         reference: of reals of the same shape.
+        sliced_reals: of `reference.half.tiles`, where it is kept for several judgements.
 
     Raises:
         TilesError: another number, size or channels.
@@ -53,7 +55,7 @@ def judge(fakes: NDArray[np.uint8], reference: Reference) -> Judgement:
     if len(fakes) != len(reals.tiles):
         raise TilesError(f"{len(fakes)} fakes against {len(reals.tiles)} reals", "give as many fakes as reals")
     found = describe(fakes, reference.encoder)
-    values = {**measure(found, reals), "memory": nearness(found.thumbnails, reference.training)}
+    values = {**measure(found, reals, sliced_reals), "memory": nearness(found.thumbnails, reference.training)}
     scores = {}
     for name in score_names(fakes.shape[1]):
         value, floor = values[name], reference.floors[name]

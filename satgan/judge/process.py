@@ -24,6 +24,7 @@ from satgan.errors import SatganError
 from satgan.judge.judgement import Judgement, judge
 from satgan.judge.reference import Reference, reference_of
 from satgan.judge.score import Score
+from satgan.judge.sliced import SlicedSide
 from satgan.tiles.tile_set import open_tile_set
 
 NICE = 19
@@ -33,6 +34,9 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 """Two threads on busy cores took twice the CPU time."""
 
 JUDGE_MODULE = "satgan.judge.process"
+KEPT_TILES = 256
+"""Up to so many a side the reals' sorted projections are kept, 200 MB of them at 64 pixels: a third of a judgement."""
+
 LENGTH_BYTES = 8
 LIMIT_SECONDS = 1800.0
 """For one judgement, the real side included; a child that takes longer hangs."""
@@ -113,11 +117,13 @@ def main(words: Sequence[str], fakes: IO[bytes], answers: IO[str]) -> None:
     """The child's side: judges what comes until nothing comes any more."""
     url, tiles_per_side, seed = words
     reference: Reference | None = None
+    reals: SlicedSide | None = None
     while length := fakes.read(LENGTH_BYTES):
         tiles = np.load(BytesIO(fakes.read(int.from_bytes(length, "little"))), allow_pickle=False)
         try:
             reference = reference or reference_of(open_tile_set(url), int(tiles_per_side), int(seed))
-            answer = judge(tiles, reference).as_dict()
+            reals = reals or SlicedSide(reference.half.tiles, 0, keeps=int(tiles_per_side) <= KEPT_TILES)
+            answer = judge(tiles, reference, reals).as_dict()
         except SatganError as error:
             answer = {"refused": [error.found, error.remedy]}
         print(json.dumps(answer), file=answers, flush=True)

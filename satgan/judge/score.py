@@ -14,7 +14,7 @@ from satgan.judge.description import Description
 from satgan.judge.diversity import overlap
 from satgan.judge.features import frechet_distance
 from satgan.judge.histogram import wasserstein_distance
-from satgan.judge.sliced import level_sizes, sliced_distances
+from satgan.judge.sliced import MMAGIC, SlicedSide, Tiles, level_sizes, sliced_distances
 from satgan.judge.spectrum import checkerboard_distance, radial_distance
 
 
@@ -52,6 +52,10 @@ SCORES = {
 }
 """All scores in the order of tables; the sliced distance's levels, `sliced_wasserstein_64` and so on, follow."""
 
+MMAGIC_SWD = "mmagic_swd"
+PUBLISHED = {MMAGIC_SWD: About(Kind.DISTANCE, False, "the same as mmagic computes it, for published rows of DCGANs")}
+"""What only the verb computes, to compare with the literature; its levels, `mmagic_swd_64` and so on, follow."""
+
 LEVEL = About(Kind.DISTANCE, False, "patches at this size of the pyramid (part of the average above)")
 SMALLEST = 1e-9
 """Added to distances, so that 0 over 0 is 1."""
@@ -67,7 +71,7 @@ class Score(NamedTuple):
 
 def about(name: str) -> About:
     """What the score of that name is."""
-    return SCORES.get(name, LEVEL)
+    return {**SCORES, **PUBLISHED}.get(name, LEVEL)
 
 
 def score_names(size: int) -> list[str]:
@@ -75,9 +79,9 @@ def score_names(size: int) -> list[str]:
     return [*SCORES, *(f"sliced_wasserstein_{level}" for level in level_sizes(size))]
 
 
-def measure(fakes: Description, reals: Description) -> dict[str, float]:
-    """Every score but `memory` of as many fakes as reals."""
-    levels = sliced_distances(reals.tiles, fakes.tiles)
+def measure(fakes: Description, reals: Description, sliced_reals: SlicedSide | None = None) -> dict[str, float]:
+    """Every score but `memory` of as many fakes as reals; `sliced_reals` of these is made where it is not given."""
+    levels = sliced_distances(sliced_reals or SlicedSide(reals.tiles, 0), SlicedSide(fakes.tiles, 1))
     return {
         "spectrum": radial_distance(reals.spectrum, fakes.spectrum),
         "checkerboard": checkerboard_distance(reals.spectrum, fakes.spectrum),
@@ -107,6 +111,26 @@ def ratio(kind: Kind, value: float, floor: float, tiles: int) -> float:
     if kind is Kind.LIKENESS:
         return (1 - floor + 1 / tiles) / (1 - value + 1 / tiles)
     return (value + SMALLEST) / (floor + SMALLEST)
+
+
+def published(fakes: Tiles, reals: Tiles, others: Tiles) -> dict[str, Score]:
+    """Sliced Wasserstein as mmagic computes it: the average, then its levels.
+
+    Published rows are of 16,384 tiles a side or so; with fewer, value and floor are higher.
+
+    Args:
+        fakes: `[N, S, S, C] uint8`.
+        reals: what they are compared with, of the same shape.
+        others: reals in the place of the fakes, for the floor.
+    """
+    compared = SlicedSide(reals, 0, MMAGIC)
+    values, floors = (sliced_distances(compared, SlicedSide(tiles, 1, MMAGIC)) for tiles in (fakes, others))
+    named = {f"{MMAGIC_SWD}_{size}": (value, floors[size]) for size, value in values.items()}
+    average = sum(values.values()) / len(values), sum(floors.values()) / len(floors)
+    return {
+        name: Score(value, floor, ratio(Kind.DISTANCE, value, floor, len(fakes)))
+        for name, (value, floor) in {MMAGIC_SWD: average, **named}.items()
+    }
 
 
 def overall(scores: Mapping[str, Score]) -> float:

@@ -119,12 +119,14 @@ def _y(scale: _Scale, value: float) -> float:
 
 
 def ticks(low: float, high: float, logarithmic: bool) -> list[float]:
-    """Round values from low to high: powers of ten and their halves and fifths, or equal steps."""
+    """Round values from low to high: powers of ten and their halves and fifths, or equal steps, as also where an axis
+    is too short for three of those."""
     if logarithmic:
         tens = [10.0**power for power in range(floor(log10(low)) - 1, floor(log10(high)) + 2)]
         found = [ten * part for ten in tens for part in (1, 2, 5) if low <= ten * part <= high]
-        return found if len(found) <= 2 * TICKS else [value for value in found if value in tens]
-    rough = (high - low) / TICKS
+        if len(found) > 2:
+            return found if len(found) <= 2 * TICKS else [value for value in found if value in tens]
+    rough = (high - low) / (TICKS + 3 if logarithmic else TICKS)  # labels lie closer towards its end
     power = 10.0 ** floor(log10(rough))
     step = next(power * part for part in (1, 2, 5, 10) if power * part >= rough)
     first = -floor(-low / step)
@@ -135,16 +137,17 @@ def _levels(scale: _Scale) -> Iterator[str]:
     for value in ticks(*scale):
         y = _y(scale, value)
         yield f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{_number(value)}</text>'
+        yield f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{number_text(value)}</text>'
 
 
 def _columns(scale: _Scale, title: str, height: int) -> Iterator[str]:
     for value in ticks(*scale):
-        yield f'<text x="{_x(scale, value):.1f}" y="{height - 26}" text-anchor="middle">{_number(value)}</text>'
+        yield f'<text x="{_x(scale, value):.1f}" y="{height - 26}" text-anchor="middle">{number_text(value)}</text>'
     yield f'<text x="{WIDTH - RIGHT}" y="{height - 5}" text-anchor="end">{escape(title)}</text>'
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """Of a label: four digits, or all of a thousand and more."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
@@ -183,5 +186,5 @@ def _strip(strip: Strip, across: _Scale) -> Iterator[str]:
 
 def _spoken(title: str, lines: Sequence[Line]) -> str:
     """What the picture shows, for those who hear the page."""
-    ends = "; ".join(f"{line.name} from {_number(line.y[0])} to {_number(line.y[-1])}" for line in lines)
+    ends = "; ".join(f"{line.name} from {number_text(line.y[0])} to {number_text(line.y[-1])}" for line in lines)
     return f"{title}: {ends}"

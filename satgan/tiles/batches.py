@@ -25,8 +25,13 @@ class Batch(NamedTuple):
 
 
 def side_stream(device: torch.device) -> torch.cuda.Stream | None:
-    """A GPU's stream beside the computing one, for copies; None on the CPU, where nothing runs aside."""
-    return torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+    """A GPU's stream beside the caller's, for copies into memory that the caller takes next; None on the CPU, where
+    nothing runs aside."""
+    if device.type != "cuda":
+        return None
+    side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream(device))  # which may still use what it has given back
+    return side
 
 
 class BatchBuffer:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from satgan.errors import ConfigError, TilesError
-from satgan.tiles.cutter import cut_tiles, tiles_total, unreadable
+from satgan.tiles.cutter import cut_tiles, set_aside, skippable, tiles_total
 from satgan.tiles.idx import read_idx
 from satgan.tiles.images import look_at_folder, pack_folder
 from satgan.tiles.inspect import DEFAULT_LIMITS, Limits
-from satgan.tiles.look import CutOptions, look
+from satgan.tiles.look import CutOptions, TooSmall, look
 from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.raster import RasterPlan
 from satgan.tiles.records import REJECTED_NAME, TILES_NAME, Tile, count_places, count_rejected, write_table
@@ -53,7 +53,8 @@ def cut(
         options: size, stride, resolution, bands, stretch.
         seed: of the packing shuffle.
         limits: which tiles are taken.
-        skip_unreadable: whether rasters that cannot be cut are listed as rejected instead of stopping the work.
+        skip_unreadable: whether rasters that cannot be cut are listed as rejected instead of stopping the work, as
+            those smaller than a tile are anyway where others are not.
         progress: told how far it is.
 
     Raises:
@@ -84,23 +85,28 @@ def cut(
 def _look_at_all(
     sources: Sequence[Source], options: CutOptions, skip_unreadable: bool
 ) -> tuple[list[RasterPlan], list[Tile]]:
-    """How each raster will be cut, found out by threads, and those that are skipped as rejected tiles."""
+    """How each raster will be cut, found out by threads, and those that are set aside as rejected tiles."""
 
-    def outcome(source: Source) -> RasterPlan | Tile:
+    def outcome(source: Source) -> RasterPlan | TilesError:
         try:
             return look(source, options)
         except TilesError as error:
-            if not skip_unreadable:
+            if skip_unreadable or isinstance(error, TooSmall):
+                return error
+            if len(sources) == 1:
                 raise
-            return unreadable(source.name, error)
+            raise skippable(error) from error
 
     with ThreadPoolExecutor(READERS) as threads:
         found = list(threads.map(outcome, sources))
     plans = [item for item in found if isinstance(item, RasterPlan)]
-    skipped = [item for item in found if isinstance(item, Tile)]
+    left = [(source.name, item) for source, item in zip(sources, found, strict=True) if isinstance(item, TilesError)]
     if not plans:
-        raise TilesError(f"none of {len(sources)} rasters can be cut", "cut one of them alone to see the reason")
-    return plans, skipped
+        first = left[0][1]
+        if len(sources) == 1:
+            raise first
+        raise TilesError(f"none of {len(sources):,} rasters can be cut: {first.found}", first.remedy)
+    return plans, [set_aside(name, error) for name, error in left]
 
 
 def _common_channels(plans: Sequence[RasterPlan]) -> int:

@@ -13,8 +13,8 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from satgan.errors import TilesError
-from satgan.tiles.inspect import Rejection
-from satgan.tiles.look import CutOptions, look
+from satgan.tiles.inspect import WRONG_SIZE, Rejection
+from satgan.tiles.look import CutOptions, TooSmall, look
 from satgan.tiles.raster import Panel, Raster, RasterPlan, Valid
 from satgan.tiles.records import Place, Tile, Transform
 from satgan.tiles.sources import find_sources
@@ -60,7 +60,7 @@ def cut_tiles(plans: Sequence[RasterPlan], options: CutOptions, skip_unreadable:
         while True:
             while len(readers) < SOURCES_AT_ONCE and (plan := next(waiting, None)):
                 panels = _panels(plan, options)
-                readers.append(ReadAhead(_until_broken(plan, panels) if skip_unreadable else panels))
+                readers.append(ReadAhead(_until_broken(plan, panels, skip_unreadable)))
             if not readers:
                 return
             panel = readers[0].take()
@@ -74,16 +74,25 @@ def cut_tiles(plans: Sequence[RasterPlan], options: CutOptions, skip_unreadable:
             reader.close()
 
 
-def _until_broken(plan: RasterPlan, panels: Iterator[list[Tile]]) -> Iterator[list[Tile]]:
+def _until_broken(plan: RasterPlan, panels: Iterator[list[Tile]], skip_unreadable: bool) -> Iterator[list[Tile]]:
     try:
         yield from panels
     except TilesError as error:
-        yield [unreadable(plan.source.name, error)]
+        if not skip_unreadable:
+            raise skippable(error) from error
+        yield [set_aside(plan.source.name, error)]
 
 
-def unreadable(name: str, error: TilesError) -> Tile:
-    """The entry among rejected tiles for a raster that cannot be read, or not to its end."""
+def set_aside(name: str, error: TilesError) -> Tile:
+    """The entry among rejected tiles for a raster that is smaller than a tile, or cannot be read to its end."""
+    if isinstance(error, TooSmall):
+        return Tile(name, Rejection(WRONG_SIZE, error.side, error.size, error.found))
     return Tile(name, Rejection("undecodable", detail=error.found))
+
+
+def skippable(error: TilesError) -> TilesError:
+    """The error of a raster among others, with the option that leaves such ones out."""
+    return TilesError(error.found, f"{error.remedy}; --skip-unreadable lists such rasters and cuts what it can")
 
 
 class ReadAhead(Generic[Item]):

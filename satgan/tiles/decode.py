@@ -89,7 +89,7 @@ def _small_image(data: bytes, name: str) -> "Image":
     if image.width * image.height > LARGEST_TILE_PIXELS:
         refuse_bomb(name, image.height, image.width, len(image.getbands()), len(data))
         raise TilesError(
-            f"{name} is {image.height} × {image.width} pixels, too large for a tile", "cut it: `satgan tiles cut`"
+            f"{name} is {image.width} × {image.height} pixels, too large for a tile", "cut it: `satgan tiles cut`"
         )
     # Pillow opens 16-bit colour PNGs as 8-bit ones, without a word.
     deep = image.format == "PNG" and data[PNG_BIT_DEPTH_OFFSET_BYTES] == 16

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from satgan.errors import TilesError
+from satgan.errors import require_extra
 from satgan.tiles.inspect import NO_LIMITS
 from satgan.tiles.records import Place, Tile
 from satgan.tiles.shards import PackReport, pack, packed_once
@@ -30,7 +30,7 @@ def digits_tile_set(folder: Path, seed: int) -> TileSet:
         seed: of the packing shuffle.
 
     Raises:
-        TilesError: scikit-learn is not installed.
+        InputError: scikit-learn is not installed.
         StoreError: `folder` cannot be written.
     """
     return packed_once(folder / f"digits-{SIZE}-seed-{seed}", lambda destination: _pack(destination, seed))
@@ -58,15 +58,11 @@ def bundled_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """scikit-learn's digits, `[1797, 8, 8]` in 0 to 16, and what they are, `[1797]`.
 
     Raises:
-        TilesError: scikit-learn is not installed.
+        InputError: scikit-learn is not installed.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ModuleNotFoundError:
-        raise TilesError(
-            "no tile set given, and the bundled digits are scikit-learn's, which is not installed",
-            "pip install scikit-learn, or pack MNIST's files with `satgan tiles pack FOLDER SET --format idx` and "
-            "give --tiles SET",
-        ) from None
+    mnist = "pack MNIST's files with `satgan tiles pack FOLDER SET --format idx` and give --tiles SET"
+    require_extra("sklearn", "digits", "no tile set given, and reading scikit-learn's bundled digits", mnist)
+    from sklearn.datasets import load_digits
+
     found = load_digits()
     return found.images, found.target

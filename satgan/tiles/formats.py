@@ -82,7 +82,7 @@ def refuse_bomb(name: str, height: int, width: int, pixel_bytes: int, file_bytes
     decoded_bytes = height * width * pixel_bytes
     if decoded_bytes > BOMB_BYTES and decoded_bytes > BOMB_RATIO * file_bytes:
         raise TilesError(
-            f"{name} is a decompression bomb: {height} × {width} pixels, {decoded_bytes / 2**20:,.0f} MB, "
+            f"{name} is a decompression bomb: {width} × {height} pixels, {decoded_bytes / 2**20:,.0f} MB, "
             f"out of {file_bytes / 2**20:,.1f} MB",
             "leave it out; if it is a true picture, convert it to a tiled GeoTIFF first",
         )

@@ -22,6 +22,11 @@ IMAGES, LABELS = "images-idx3", "labels-idx1"
 REMEDY = "give an …images-idx3… file, or a folder with some; labels lie beside as …labels-idx1…"
 
 
+def holds_images(name: str) -> bool:
+    """Whether a file is called as IDX files of images are."""
+    return IMAGES in name or IMAGES.replace("-", ".") in name
+
+
 class IdxImages(NamedTuple):
     """The images of one file: name, `[n, H, W] uint8`, and their labels, `[n] uint8`, where there are any."""
 
@@ -48,7 +53,7 @@ def read_idx(source: str) -> list[IdxImages]:
     for item in found:
         height, width = item.images.shape[1:]
         if height != width:
-            raise TilesError(f"{store.url}/{item.name} has images of {height} × {width}", "tiles are square")
+            raise TilesError(f"{store.url}/{item.name} has images of {width} × {height}", "tiles are square")
         if item.images.shape[1:] != found[0].images.shape[1:]:
             raise TilesError(f"{item.name} and {found[0].name} have images of different sizes", "pack them apart")
     return found
@@ -60,7 +65,7 @@ def _image_files(source: str) -> tuple[Store, list[str]]:
     if name and above not in ("s3:", "s3:/") and parent.exists(name):
         return parent, [name]
     store = open_store(source)
-    names = [name for name, _ in store.list() if IMAGES in name or IMAGES.replace("-", ".") in name]
+    names = [name for name, _ in store.list() if holds_images(name)]
     if not names:
         raise TilesError(f"no IDX images in {store.url}", REMEDY)
     return store, names

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from satgan.errors import StoreMissing, TilesError
 from satgan.tiles.decode import TILE_FILE_ENDINGS, TileShape, decode_tile, tile_shape
+from satgan.tiles.idx import holds_images
 from satgan.tiles.inspect import DEFAULT_LIMITS, Limits, Rejection
 from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.records import Place, Tile
@@ -110,12 +111,23 @@ def _place(store: Store) -> str:
 
 def _image_listing(store: Store) -> Listing:
     try:
-        listing = [entry for entry in store.list() if entry[0].lower().endswith(TILE_FILE_ENDINGS)]
+        there = store.list()
     except StoreMissing as error:
+        if holds_images(store.url.rpartition("/")[2]):
+            raise _is_idx(store.url, "is no tile set, but an IDX file of images") from error
         raise StoreMissing(error.found, f"check the spelling; {MAKE_ONE}") from error
+    listing = [entry for entry in there if entry[0].lower().endswith(TILE_FILE_ENDINGS)]
     if not listing:
+        if idx := next((name for name, _ in there if holds_images(name)), None):
+            raise _is_idx(store.url, f"holds no tile set, but IDX files of images, such as {idx}")
         raise TilesError(f"no tile set in {store.url}, and no PNG, JPEG, WebP or BMP tiles either", MAKE_ONE)
     return listing
+
+
+def _is_idx(url: str, what: str) -> TilesError:
+    return TilesError(
+        f"{url} {what}", f"pack it: `satgan tiles pack {url} DESTINATION --format idx`, then give --tiles DESTINATION"
+    )
 
 
 def _common_shape(store: Store, listing: Listing) -> TileShape:
@@ -126,7 +138,7 @@ def _common_shape(store: Store, listing: Listing) -> TileShape:
         return square[0]
     if shapes:
         height, width, _ = shapes.most_common(1)[0][0]
-        raise TilesError(f"the tiles in {store.url} are not square: {height} × {width}", "use `satgan tiles cut`")
+        raise TilesError(f"the tiles in {store.url} are not square: {width} × {height}", "use `satgan tiles cut`")
     first = listing[0][0]
     decode_tile(store.read(first), f"{store.url}/{first}")
     raise TilesError(f"no header of {len(listing)} images in {store.url} can be read", "export them again")

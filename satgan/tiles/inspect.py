@@ -34,6 +34,9 @@ NEAR_DUPLICATE_CORRELATION = 0.93
 """See `duplicates.py`."""
 
 
+WRONG_SIZE = "wrong-size"
+
+
 class Rejection(NamedTuple):
     """Why a tile is not taken: a slug, the figure that was measured and the limit it missed, where there are any.
 
@@ -161,7 +164,7 @@ def wrong_shape(tile: Pixels, size: int, channels: int) -> Rejection | None:
     """Whether a tile `[H, W, C]` has another size or other channels than its set."""
     height, width, found_channels = tile.shape
     if (height, width) != (size, size):
-        return Rejection("wrong-size", height if height != size else width, size)
+        return Rejection(WRONG_SIZE, height if height != size else width, size)
     if found_channels != channels:
         return Rejection("wrong-channels", found_channels, channels)
     return None

@@ -27,6 +27,21 @@ FOREIGN_SPACES = ("CIELAB", "ICCLAB", "ITULAB")
 SAMPLES_A_BLOCK = 8192
 
 
+class TooSmall(TilesError):
+    """A raster from which not even one tile can be cut.
+
+    Args:
+        found: what was found.
+        remedy: what to do.
+        side: the shorter of the raster's [pixels].
+        size: of a tile [pixels].
+    """
+
+    def __init__(self, found: str, remedy: str, side: int, size: int) -> None:
+        super().__init__(found, remedy)
+        self.side, self.size = side, size
+
+
 @dataclass(frozen=True)
 class CutOptions:
     """What a user wishes of a cut.
@@ -59,11 +74,13 @@ def look(source: Source, options: CutOptions) -> RasterPlan:
 
     Raises:
         StoreError: it cannot be reached.
-        TilesError: undecodable, no usable bands, no ground resolution where one is wished, smaller than a tile.
+        TooSmall: smaller than a tile.
+        TilesError: undecodable, no usable bands, no ground resolution where one is wished.
     """
     raster = Raster(source)
     try:
-        return _plan(raster, options)
+        with raster.errors_told("its header"):  # GDAL reads on as it is asked, and warns where rasterio does not listen
+            return _plan(raster, options)
     finally:
         raster.close()
 
@@ -76,10 +93,12 @@ def _plan(raster: Raster, options: CutOptions) -> RasterPlan:
     height, width = (int(length / step + 1e-6) for length, step in zip(dataset.shape, steps, strict=True))
     if min(height, width) < options.size:
         at = f" at {options.resolution_metres} m" if steps != (1.0, 1.0) else ""
-        raise TilesError(
-            f"{raster.source.url} is {height} × {width} pixels{at}, smaller than one tile of "
+        raise TooSmall(
+            f"{raster.source.url} is {width} × {height} pixels{at}, smaller than one tile of "
             f"{options.size} × {options.size}",
             "choose a smaller --size, or leave this file out",
+            min(height, width),
+            options.size,
         )
     masked = any("all_valid" not in [flag.name for flag in flags] for flags in dataset.mask_flag_enums)
     turn = int(dataset.tags().get("EXIF_Orientation", 1)) if dataset.driver == "JPEG" else 1

@@ -134,7 +134,7 @@ class Raster:
         height, width = dataset.block_shapes[0]
         if height * width * pixel_bytes > LARGEST_BLOCK_BYTES:
             raise TilesError(
-                f"{name} has blocks of {height} × {width} pixels, {height * width * pixel_bytes / 2**20:,.0f} MB each",
+                f"{name} has blocks of {width} × {height} pixels, {height * width * pixel_bytes / 2**20:,.0f} MB each",
                 "rewrite it with smaller ones: gdal_translate -co TILED=YES",
             )
 

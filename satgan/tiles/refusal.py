@@ -2,22 +2,24 @@
 
 from satgan.errors import CorruptData, SatganError, StoreForbidden, StoreFull, StoreMissing, StoreUnreachable
 
+AGAIN = "if the command has ended, give it again"
+"""A run bears most failures of its store, and the same words are said to commands that ended."""
 CREDENTIALS_REMEDY = (
     "check AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and the bucket's policy "
     "(without s3:ListBucket, S3 answers 'forbidden' for missing objects too)"
 )
 EXPIRED_REMEDY = (
-    "the credentials have run out: renew them (say `aws sso login`), then run the same command again: a run resumes "
-    "from its newest checkpoint; a role or AWS_PROFILE that renews itself does not run out"
+    f"the credentials have run out: renew them (say `aws sso login`); {AGAIN}: a run resumes from its newest "
+    "checkpoint; a role or AWS_PROFILE that renews itself does not run out"
 )
 CLOCK_REMEDY = (
     "this machine's clock differs from the server's by more than signatures allow (15 minutes on S3): "
-    "set it (`timedatectl set-ntp true`), then run the same command again"
+    f"set it (`timedatectl set-ntp true`); {AGAIN}"
 )
-NETWORK_REMEDY = "check the network and AWS_ENDPOINT_URL, then run the same command again"
+NETWORK_REMEDY = f"check the network and AWS_ENDPOINT_URL; {AGAIN}"
 REGION_REMEDY = "set AWS_DEFAULT_REGION to the bucket's region, and AWS_ENDPOINT_URL if it is not on AWS"
 NAME_REMEDY = "check the spelling of the url, AWS_ENDPOINT_URL and AWS_PROFILE (another account has other buckets)"
-QUOTA_REMEDY = "raise the bucket's quota or free some space, then run the same command again"
+QUOTA_REMEDY = f"raise the bucket's quota or free some space; {AGAIN}"
 RANGES_REMEDY = "take a store that answers ranged GETs, or copy the data to a local folder"
 
 EXPIRED_CODES = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from satgan.errors import SatganError, StoreForbidden, StoreMissing, StoreUnreachable
-from satgan.tiles.refusal import CREDENTIALS_REMEDY, NAME_REMEDY, NETWORK_REMEDY, refusal
+from satgan.tiles.refusal import AGAIN, CREDENTIALS_REMEDY, NAME_REMEDY, NETWORK_REMEDY, refusal
 from satgan.tiles.wire import Refused
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _s3_error(found: str, error: Exception) -> SatganError | None:
     if isinstance(error, aws.ParamValidationError):
         return StoreMissing(found, NAME_REMEDY)
     if isinstance(error, aws.FlexibleChecksumError):  # other bytes came than the server sent
-        return StoreUnreachable(found, "run the same command again; if it happens again, write the object anew")
+        return StoreUnreachable(found, f"{AGAIN}; if it happens again, write the object anew")
     if isinstance(error, (aws.HTTPClientError, aws.ConnectionError, aws.IncompleteReadError, HTTPError)):
         return StoreUnreachable(found, NETWORK_REMEDY)
     if isinstance(error, (ConnectionError, ValueError)):  # ValueError: an AWS_ENDPOINT_URL that is no url

@@ -132,7 +132,7 @@ class TileStream:
         self.capacity_bytes = self._slots * piece_bytes
         self.waited_seconds = 0.0
         self._changed = threading.Condition()
-        side = side_stream(device)
+        self._side = side = side_stream(device)
         self._arena: Arena = (
             DeviceArena(source, self._slots, device, side) if on_device else HostArena(source, self._slots)
         )
@@ -177,6 +177,8 @@ class TileStream:
             self._changed.notify_all()
         self._readers.shutdown(cancel_futures=True)
         self._gatherer.join()
+        if self._side is not None:
+            self._side.synchronize()  # from here on the batches' memory may become others', on the steps' stream
 
     @property
     def _ended(self) -> bool:

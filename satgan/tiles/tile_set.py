@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from satgan.errors import CorruptData, StoreMissing, TilesError
+from satgan.kinds import refusal_of
 from satgan.tiles.manifest import MANIFEST_NAME, Manifest, Shard
 from satgan.tiles.store import Patience, Store, open_store
 
@@ -113,7 +114,7 @@ def _manifest(data: bytes, place: str) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise TilesError(f"{place} is not a tile set's manifest: {where} {first['msg']}", MAKE_ONE) from None
+        raise TilesError(f"{place} is not a tile set's manifest: {where}: {refusal_of(first)}", MAKE_ONE) from None
     if not _adds_up(manifest):
         raise TilesError(f"{place} contradicts itself: its shards do not hold {manifest.tile_count} tiles", MAKE_ONE)
     return manifest

@@ -13,7 +13,7 @@ checkpoints/step-00000500/
 import hashlib
 import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -50,13 +50,21 @@ def complete_steps(run: Store) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
-def best_of(run: Store) -> tuple[int, float] | None:
-    """Step and score of a run's best checkpoint; None where none was judged, or what is noted cannot be made out."""
+class Best(NamedTuple):
+    """A run's best checkpoint: its step, its score, and by how many tiles a side; None: that was not noted."""
+
+    step: int
+    score: float
+    tiles: int | None
+
+
+def best_of(run: Store) -> Best | None:
+    """A run's best checkpoint; None where none was judged, or what is noted cannot be made out."""
     if not run.exists(BEST_NAME):
         return None
     try:
         told = json.loads(run.read(BEST_NAME))
-        return int(told["step"]), float(told["score"])
+        return Best(int(told["step"]), float(told["score"]), told.get("tiles"))
     except (ValueError, KeyError, TypeError):  # the journal has the scores too: no run shall end for this file
         return None
 

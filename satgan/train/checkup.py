@@ -24,7 +24,10 @@ def found_in(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             found[entry["rule"]] = entry | {"until": None}
         elif entry.get("event") == OVER and entry["rule"] in found:
             found[entry["rule"]]["until"] = entry["step"]
-    return sorted(found.values(), key=lambda entry: (entry["until"] is not None, entry["level"], entry["rule"]))
+    return sorted(
+        found.values(),
+        key=lambda entry: (entry["until"] is not None, -LEVELS.index(entry["level"]), entry["rule"]),
+    )
 
 
 class Checkup:
@@ -69,6 +72,6 @@ class Checkup:
         return new, [rule for rule in self.open if rule not in worst]
 
     def summary(self) -> str:
-        """For the progress line: `S36 error, S04 warning`; empty where all is well."""
+        """For the progress line: `S36 error, S04 warning`; empty where all is well, as with an info it is."""
         worst_first = sorted(self.open.items(), key=lambda item: -LEVELS.index(item[1]))
-        return ", ".join(f"{rule} {level}" for rule, level in worst_first)
+        return ", ".join(f"{rule} {level}" for rule, level in worst_first if level != "info")

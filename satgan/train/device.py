@@ -2,6 +2,7 @@
 
 import gc
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -13,6 +14,9 @@ from satgan.config import Config
 from satgan.doctor.records import Machine
 from satgan.gan.graphs import Result
 from satgan.gan.lane import Lane
+
+_thread = threading.local()
+"""The stream of each thread that works beside the steps."""
 
 
 def cores() -> int:
@@ -26,7 +30,8 @@ def usable_cores() -> int:
 
 
 def training_device(deterministic: bool) -> torch.device:
-    """The GPU where there is one (S03), else the CPU.
+    """The GPU where there is one (S03), else the CPU. The GPU has its number: some of PyTorch's functions refuse one
+    without, and another thread would take it for the first one.
 
     Args:
         deterministic: on the GPU the same bits in every run: no algorithm that adds in another order each time, none
@@ -35,7 +40,7 @@ def training_device(deterministic: bool) -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, not deterministic
-    return torch.device("cuda")
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def fast_precision() -> Literal["bfloat16", "float32"]:
@@ -86,7 +91,10 @@ def moment(device: torch.device) -> "torch.cuda.Event | None":
 
 
 def own_stream(device: torch.device, after: "torch.cuda.Event | None" = None) -> AbstractContextManager[Any]:
-    """On a GPU a stream of the caller's own, so that the steps do not wait for its work; elsewhere nothing.
+    """On a GPU a stream of the calling thread's own, so that the steps do not wait for its work; elsewhere nothing.
+
+    Always the same: PyTorch keeps freed memory for the stream it was taken on, so one per checkpoint would hold some 30
+    checkpoints' memory.
 
     Args:
         device: where the work is.
@@ -94,7 +102,9 @@ def own_stream(device: torch.device, after: "torch.cuda.Event | None" = None) ->
     """
     if device.type != "cuda":
         return nullcontext()
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    if not hasattr(_thread, "stream"):
+        _thread.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream: torch.cuda.Stream = _thread.stream
     if after is not None:
         stream.wait_event(after)
     return torch.cuda.stream(stream)

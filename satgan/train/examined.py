@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from satgan.config import Config
-from satgan.doctor.records import ConfigRecord, Entry, Machine, RunRecord, Twin
-from satgan.errors import SatganError
-from satgan.tiles.store import Store, open_store
+from satgan.doctor.records import ConfigRecord, Corrupt, Entry, Machine, RunRecord, Twin
+from satgan.errors import CorruptData, SatganError
+from satgan.tiles.store import FolderStore, Store, open_store
+from satgan.train.checkpoint import complete_steps
 from satgan.train.device import this_machine
 from satgan.train.journal import JOURNAL_NAME, dollars_of, entries_in, seconds_in
 from satgan.train.observations import read_log
 from satgan.train.observations import runs as logged_runs
 from satgan.train.origin import Origin
-from satgan.train.retention import look
+from satgan.train.recovery import newest_whole
 from satgan.train.run_folder import config_in
 from satgan.train.runs import is_running, runs_in
 
@@ -70,11 +71,27 @@ def examine_run(url: str) -> tuple[ConfigRecord, RunRecord]:
     (run,) = runs_in(url)
     told = told_by(run)
     pictures = len(run.list("film/"))
-    logged = None if is_running(run) else any(entry["run"] == told.name for entry in logged_runs(read_log(above(run))))
+    logged, corrupt = None, None
+    if not is_running(run):
+        logged = any(entry["run"] == told.name for entry in logged_runs(read_log(above(run))))
+        corrupt = _corrupt(run) if isinstance(run, FolderStore) else None  # a bucket's would be a download of gigabytes
     record = RunRecord(
-        told.config, told.entries, told.events, pictures, len(look(run).whole), logged, _twin(run, told)
+        told.config, told.entries, told.events, pictures, len(complete_steps(run)), corrupt, logged, _twin(run, told)
     )  # fmt: skip
     return ConfigRecord(told.config, _machine(told)), record
+
+
+def _corrupt(run: Store) -> Corrupt | None:
+    """Nothing of a run that was started meanwhile: it sets aside and removes checkpoints itself."""
+    try:
+        step, faults = newest_whole(run)
+        found = "; ".join(fault.found for fault in faults.values())
+        corrupt = Corrupt(f"{found}; the run goes on from step {step}", "") if faults else None
+    except CorruptData as error:
+        corrupt = Corrupt(error.found, error.remedy)
+    except SatganError:  # it was removed meanwhile
+        return None
+    return None if is_running(run) else corrupt
 
 
 def above(run: Store) -> Store:

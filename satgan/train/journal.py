@@ -232,6 +232,11 @@ def events_in(raw: bytes) -> list[dict[str, Any]]:
     return [entry for entry in entries_in(raw) if "event" in entry]
 
 
+def judged_alike(judged: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of judgements those by as many tiles as the newest one: scores by different numbers do not compare."""
+    return [entry for entry in judged if entry.get("tiles") == judged[-1].get("tiles")]
+
+
 def dollars_in(raw: bytes) -> float:
     """What a journal says that the run has cost; 0 where it says nothing."""
     return dollars_of(entries_in(raw))

@@ -86,7 +86,6 @@ class _Run:
         self.troubles = Troubles(watch.say)
         self.film = Film(self.folder.store, config, self.troubles)
         self.path_a_steps = 0.0
-        self.score: float | None = None
         self.meter: Meter | None = None  # worker 0's
         self.checkup = Checkup(config)
 
@@ -118,9 +117,8 @@ class _Run:
         """The whole attempt; nothing where the run is complete."""
         train = self.train
         with ExitStack() as stack:
-            stack.callback(self.folder.close)
-            stack.callback(self.runner.close)
-            stack.callback(self.sums.close)
+            for one in (self.folder, self.runner, self.sums):
+                stack.callback(one.close)
             if self.start_step >= train.steps and ranks.first_says(
                 self.first and is_finished(self.folder, train.steps)
             ):
@@ -128,10 +126,10 @@ class _Run:
             journal = stack.enter_context(self._new_journal()) if self.first else None
             stream = stack.enter_context(self.feed.stream(self.start_step, self.origin.attempt))
             clock = Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
-            self._note_start(journal)
             if journal:
+                self._note_start(journal)
                 self.meter = Meter(train, ranks.world_size(), self.watch.bill, journal.dollars)
-            keeper = self._keeper(journal, stack)
+            keeper = self.keeper = self._keeper(journal, stack)
             for batch in islice(stream, train.steps - self.start_step):
                 step = batch.step
                 numbers = self._step(batch, journal, clock, stream)
@@ -141,14 +139,16 @@ class _Run:
                 if keeper.due(step + 1) or stopping or notice:
                     self._check(step + 1, wrong_tensors(self.pair), journal)
                     keeper.keep(step + 1, numbers, journal)
-                    self.score = keeper.score
                     self._examine(step + 1, journal)
-                    self._show(step + 1, numbers, clock, at_checkpoint=True)
+                    # The last checkpoint's line waits for its score.
+                    self._show(step + 1, numbers, clock, at_checkpoint=step + 1 < train.steps)
                 if stopping:
                     self._stop(step + 1, stopping, journal, keeper)
             keeper.settle()
             clock.stop()
             keeper.end(journal)
+            if train.steps > self.start_step:
+                self._show(train.steps, numbers, clock, at_checkpoint=True)
             return self._end(journal, clock, stream)
 
     def _new_journal(self) -> Journal:
@@ -265,16 +265,16 @@ class _Run:
 
     def _tell(self, step: int, figures: dict[str, float]) -> None:
         """Tells the watch how it stands with this worker."""
-        score = {} if self.score is None else {"score": self.score}
+        score = {} if self.keeper.score is None else {"score": self.keeper.score}
         share = {"path_a_share": self.path_a_steps / (step - self.start_step)}
         self.watch.numbers(step, figures | share | score)
 
-    def _note_start(self, journal: Journal | None) -> None:
-        if not journal:
-            return
+    def _note_start(self, journal: Journal) -> None:
+        if self.start_step:
+            self.watch.say(f"resuming {self.train.name} after step {self.start_step} of {self.train.steps}")
         write_config(self.folder, self.config, self.origin)
         here = {
-            "workers": ranks.world_size(), "device": str(self.device), "cache": self.feed.cache.kind,
+            "workers": ranks.world_size(), "device": self.device.type, "cache": self.feed.cache.kind,
             "cores": usable_cores(), "tiles": self.feed.tile_set.manifest.tile_count,
         }  # fmt: skip
         note_start(journal, Start(self.start_step, self.origin, self.rollback, self.watch.restarts, self.corrupt), here)
@@ -285,7 +285,7 @@ class _Run:
             real, fake, fooling = (numbers[f"{name}_loss_before"] for name in ("real", "fake", "generator"))
             self.watch.progress(Progress(
                 step, self.train.steps, real, fake, fooling, share, clock.tiles_per_second(), clock.seconds_left(),
-                at_checkpoint, self.score, self._cost().get("dollars"), self.checkup.summary(),
+                at_checkpoint, self.keeper.score, self._cost().get("dollars"), self.checkup.summary(),
             ))  # fmt: skip
 
     def _end(self, journal: Journal | None, clock: "Clock", stream: TileStream) -> Outcome | None:

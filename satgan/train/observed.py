@@ -1,15 +1,18 @@
 """What a run's entry in the observation log says: what changed against the run before it, and what came out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from satgan.doctor.records import BEGINNINGS, RunRecord, newest_attempt, rates_of
 from satgan.errors import Diverged, InputError, SatganError, Stopped
 from satgan.tiles.store import Store
 from satgan.train.examined import Told, told_by
-from satgan.train.journal import MOVED
+from satgan.train.journal import JOURNAL_NAME, MOVED, judged_alike
 from satgan.train.observations import Entry, append, runs
 from satgan.train.run_folder import CONFIG_NAME
+from satgan.train.runs import is_running, runs_in
 
 LOSSES = ("real_loss", "fake_loss", "generator_loss", "generator_regularizer", "discriminator_regularizer")
 UNSAID = ("train.name", "train.store", "tiles.source")
@@ -33,6 +36,44 @@ def observe_run(store: Store, name: str, error: BaseException | None = None) -> 
     if not told.entries and how == BROKEN_OFF:
         raise InputError(f"{name} has no log step yet: there is nothing to observe", "let it train for a while")
     return append(store, lambda known: entry_of(told, runs(known), how))
+
+
+def entries_now(store: Store, known: list[Entry]) -> list[Entry]:
+    """The newest entry of each run, newest first, with its notes. Where the newest attempt left none, as a kill does,
+    it is what `observe_run` would append now, without an id.
+
+    Args:
+        store: of the runs.
+        known: its log, as `read_log` has it.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    logged = runs(known)
+    missing = [entry for run in _idle(store) if (entry := _missing(run, logged))]
+    return sorted(runs(known + missing), key=lambda entry: str(entry["time"]), reverse=True)
+
+
+def _idle(store: Store) -> Iterator[Store]:
+    with suppress(InputError):  # there is none
+        yield from (run for run in runs_in(store.url) if not is_running(run))
+
+
+def _missing(run: Store, logged: Sequence[Entry]) -> Entry | None:
+    """The entry of a run's newest attempt; None where that is logged, or there is nothing to tell of it."""
+    try:
+        told = told_by(run)
+    except SatganError:  # another version's, or removed meanwhile
+        return None
+    how = outcome(told, None)
+    if not told.entries and how == BROKEN_OFF:
+        return None
+    entry = entry_of(told, logged, how)
+    last: Entry = next((one for one in logged if one["run"] == told.name), {})
+    if all(last.get(name) == entry[name] for name in ("step", "seconds", "resumed")):
+        return None
+    written = datetime.fromtimestamp(run.modified(JOURNAL_NAME), UTC)
+    return {"id": None, "time": written.strftime("%Y-%m-%dT%H:%M:%SZ")} | entry
 
 
 def outcome(told: Told, error: BaseException | None) -> str:
@@ -137,8 +178,9 @@ def _losses(told: Told) -> dict[str, list[float]]:
 
 
 def _scores(told: Told) -> dict[str, Any]:
-    """The best judgement and the last one's scores with their floors; empty where nothing was judged."""
-    judged = [event for event in told.events if event["event"] == "judged"]
+    """The best judgement, of those by as many tiles as the last one, and that one's scores with their floors; empty
+    where nothing was judged."""
+    judged = judged_alike([event for event in told.events if event["event"] == "judged"])
     if not judged:
         return {}
     best = min(judged, key=lambda event: event["score"])

@@ -10,8 +10,8 @@ from satgan.train.run_folder import RunFolder
 
 class Outcome(NamedTuple):
     """Where a finished run's results lie (paths or s3:// urls), and how it went; `best` is the best checkpoint by the
-    judge, and `score` its score, `dollars` what all attempts have cost in USD, where prices are known. Time, speed and
-    share are None where no step was left to take."""
+    judge, and `score` its score by `judged_tiles` a side, `dollars` what all attempts have cost in USD, where prices
+    are known. Time, speed and share are None where no step was left to take."""
 
     run: str
     step: int
@@ -20,6 +20,7 @@ class Outcome(NamedTuple):
     film: str | None
     best: str | None
     score: float | None
+    judged_tiles: int | None
     seconds: float | None = None
     tiles_per_second: float | None = None
     waited_share: float | None = None
@@ -40,7 +41,7 @@ def finished_outcome(folder: RunFolder) -> Outcome:
     return Outcome(folder.url, step, checkpoint, grid, film, *best_place(folder))
 
 
-def best_place(folder: RunFolder) -> tuple[str | None, float | None]:
-    """Where the best checkpoint by the judge lies, and its score; None, None where none was judged."""
+def best_place(folder: RunFolder) -> tuple[str | None, float | None, int | None]:
+    """Where the best checkpoint by the judge lies, its score, and by how many tiles; None where none was judged."""
     best = best_of(folder.store)
-    return (folder.place(f"{FOLDER}/{name_of(best[0])}"), best[1]) if best else (None, None)
+    return (folder.place(f"{FOLDER}/{name_of(best.step)}"), best.score, best.tiles) if best else (None, None, None)

@@ -6,11 +6,13 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 import yaml
+from ray._private import services
 from ray._private.state import state
 
 from satgan.config import Config
@@ -49,10 +51,11 @@ def ray_running(config: Config) -> Iterator[bool]:
         _check_reachable(address)
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
     elif started:
-        ray.init(
-            address="local", num_cpus=max(cores(), config.train.worker_range[1] + 1), include_dashboard=False,
-            log_to_driver=False, object_store_memory=OBJECT_STORE_BYTES, logging_level=logging.ERROR,
-        )  # fmt: skip
+        with _in_groups_of_their_own():
+            ray.init(
+                address="local", num_cpus=max(cores(), config.train.worker_range[1] + 1), include_dashboard=False,
+                log_to_driver=False, object_store_memory=OBJECT_STORE_BYTES, logging_level=logging.ERROR,
+            )  # fmt: skip
     try:
         gpus = _room("GPU") > 0
         _check_room(config.train.worker_range[0], "GPU" if gpus else "CPU")
@@ -60,6 +63,20 @@ def ray_running(config: Config) -> Iterator[bool]:
     finally:
         if started:
             ray.shutdown()
+
+
+@contextmanager
+def _in_groups_of_their_own() -> Iterator[None]:
+    """Ray's processes begin process groups of their own: a signal to the driver's group (by `timeout`, or by a terminal
+    that is closed) is for the driver alone, which saves with their help and ends them. Ray itself keeps only SIGINT
+    from them."""
+    starter: Any = services
+    popen = starter.ConsolePopen
+    starter.ConsolePopen = partial(popen, process_group=0)
+    try:
+        yield
+    finally:
+        starter.ConsolePopen = popen
 
 
 def _check_room(fewest: int, resource: str) -> None:

@@ -161,7 +161,7 @@ def launch(
         stop: asked in this process, by another thread, whether to save and stop.
 
     Raises:
-        Stopped: by Ctrl-C, SIGTERM or `stop`, after a checkpoint.
+        Stopped: by Ctrl-C, SIGTERM, SIGHUP or `stop`, after a checkpoint.
         SatganError: what a worker raised, as it was; workers crashed too often, or found no room.
     """
     with ray_running(config) as gpus:

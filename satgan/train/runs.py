@@ -12,7 +12,7 @@ from satgan.groups import TrainConfig
 from satgan.tiles.store import Listing, Store, open_store
 from satgan.train.checkpoint import COMPLETE_NAME, FOLDER, best_of, name_of
 from satgan.train.holder import Holder
-from satgan.train.journal import JOURNAL_NAME, JUDGED, events_in
+from satgan.train.journal import JOURNAL_NAME, JUDGED, events_in, judged_alike
 from satgan.train.lease import LEASE_NAME, LIFETIME_SECONDS
 from satgan.train.recovery import fault_of, newest_whole, rollback_step
 from satgan.train.retention import Shelf, best_by_tiles, look, remove, wanted
@@ -32,6 +32,7 @@ class Run(NamedTuple):
                  finite), broken off (killed)
     step         of the newest checkpoint, of `steps`
     score        the best one's, of the checkpoint after `best_step`; lower is better
+    tiles        by how many tiles a side: scores by different numbers do not compare
     age_seconds  of the newest checkpoint
     """
 
@@ -42,6 +43,7 @@ class Run(NamedTuple):
     steps: int
     score: float | None
     best_step: int | None
+    tiles: int | None
     age_seconds: float | None
     bytes: int
     checkpoints: int
@@ -87,11 +89,11 @@ def about(run: Store) -> Run:
     if newest:
         age = max(0.0, time.time() - run.modified(f"{FOLDER}/{name_of(newest)}/{COMPLETE_NAME}"))
     steps = int(train["steps"])
-    score, best_step = (best[1], best[0]) if best else (None, None)
+    score, best_step, tiles = (best.score, best.step, best.tiles) if best else (None, None, None)
     size = sum(size for _, size in files)
     name = run.url.rstrip("/").rsplit("/", 1)[-1]
     state = _state(run, newest >= steps)
-    return Run(name, run.url, state, newest, steps, score, best_step, age, size, len(shelf.whole))
+    return Run(name, run.url, state, newest, steps, score, best_step, tiles, age, size, len(shelf.whole))
 
 
 def litter(run: Store) -> list[Litter]:
@@ -143,9 +145,9 @@ def _bytes(files: Listing) -> int:
 
 def _stay(run: Store, shelf: Shelf, train: dict[str, Any]) -> set[int]:
     judged = [entry for entry in _events(run) if entry["event"] == JUDGED]
-    scores = {int(entry["step"]): float(entry["score"]) for entry in judged if entry["tiles"] == judged[-1]["tiles"]}
+    scores = {int(entry["step"]): float(entry["score"]) for entry in judged_alike(judged)}
     also = best_by_tiles((int(entry["step"]), int(entry["tiles"]), float(entry["score"])) for entry in judged)
-    also |= {best[0]} if (best := best_of(run)) else set()
+    also |= {best.step} if (best := best_of(run)) else set()
     if train.get("on_nan") == "rollback":
         newest, _ = newest_whole(run)
         also.add(rollback_step(run, newest, int(train["checkpoint_steps"])) if newest else 0)

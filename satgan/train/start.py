@@ -110,7 +110,7 @@ def start(
         stop: asked now and then whether to save and stop, as after Ctrl-C.
 
     Raises:
-        Stopped: by Ctrl-C, SIGTERM or `stop`, after a checkpoint.
+        Stopped: by Ctrl-C, SIGTERM, SIGHUP or `stop`, after a checkpoint.
         RunLost: another process has taken it over.
     """
     try:

@@ -1,9 +1,11 @@
-"""Stopping before the end: the first Ctrl-C or SIGTERM saves and stops, as a spent budget does, the second does not
-save."""
+"""Stopping before the end: the first Ctrl-C, SIGTERM or SIGHUP (the terminal is closed) saves and stops, as a spent
+budget does, the second does not save."""
 
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
@@ -13,7 +15,12 @@ from satgan.errors import Stopped
 from satgan.groups import TrainConfig
 
 STDERR = 2
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ECHO_SECONDS = 2.5
+"""One wish may be told twice: `timeout` signals its child and then the group, a closed terminal's shell and then the
+kernel do. What follows the first signal so soon is no second one, but for Ctrl-C, which nobody repeats for the user.
+Under Ray a signal may be heard a second late."""
+
 TOLD = "saving, then stopping; once more to stop as soon as what is being written is written …"
 
 
@@ -27,7 +34,8 @@ def stopped(train: TrainConfig, step: int, checkpoint: str, why: str) -> Stopped
 
 
 class StopSignals:
-    """Listens to SIGINT and SIGTERM for the time of a `with` block; in other threads than the main one to nothing.
+    """Listens to SIGNALS for the time of a `with` block, but for those that are ignored, as SIGHUP is under nohup; in
+    other threads than the main one to nothing.
 
     After the first signal `wished` is true; the second raises KeyboardInterrupt in the main thread.
 
@@ -36,17 +44,18 @@ class StopSignals:
     """
 
     def __init__(self, also: Callable[[], bool] = lambda: False) -> None:
-        self._also, self._was_heard = also, False
+        self._also, self._heard_at = also, math.inf
         self._before: dict[signal.Signals, Any] = {}
 
     @property
     def wished(self) -> bool:
         """Whether to save and stop."""
-        return self._was_heard or self._also()
+        return self._heard_at < math.inf or self._also()
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._heard) for number in SIGNALS}
+            heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._heard) for number in heeded}
         return self
 
     def __exit__(
@@ -56,9 +65,12 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
-        if self._was_heard:
+        now, was_heard = time.monotonic(), self._heard_at < math.inf
+        if was_heard and (number == signal.SIGINT or now > self._heard_at + ECHO_SECONDS):
             raise KeyboardInterrupt
-        self._was_heard = True
+        if was_heard:
+            return
+        self._heard_at = now
         # Not print: the signal may have come amid a print to the same stream, which cannot be entered twice.
         with suppress(OSError):
             os.write(STDERR, f"\n{TOLD}\n".encode())

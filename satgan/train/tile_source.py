@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from satgan.config import Config
+from satgan.config import Config, networks_for
 from satgan.errors import TilesError
 from satgan.tiles.demo import demo_tile_set
 from satgan.tiles.digits import digits_tile_set
@@ -133,8 +133,7 @@ def _check(config: Config, found: Glance) -> None:
         raise TilesError(
             f"{found.where} has {found.size}×{found.size} tiles of {found.channels} channel(s), the "
             f"networks make {config.gan.size}×{config.gan.size} of {config.gan.channels}",
-            f"take --gan.size {found.size} --gan.channels {found.channels} (with a preset whose stem · 2ⁿ gives "
-            "that size, such as demo or dcgan for 64), or cut the tiles anew",
+            networks_for(config.gan, found.size, found.channels),
         )
     virtual = config.gan.discriminator_norm == "virtual"
     if virtual and found.tiles < config.gan.virtual_batch:

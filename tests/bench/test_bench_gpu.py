@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench import gpu
-from bench.gpu_row import LeftOut, Row, Setting, judged, markdown
+from bench.gpu_row import HEAD, LeftOut, Row, Setting, judged, markdown
 from bench.gpu_tiles import waiting_rows
 from bench.variants import OurStep, make_batches
 from satgan.train.device import decide
@@ -53,7 +53,7 @@ def test_all_rows_are_measured_with_torch_numpy_and_pydantic_alone(bare_path: st
     for what in (
         "`article`, one D and one G update", "… the whole recipe", "… one lane of 64", "… 8 lanes of 64",
         "`dcgan`, one D and one G update, batch 64", "`dcgan`, batch 512", "memory of `article`", "sampling `article`",
-        "2 trial(s)", "ms of kernels a step",
+        "2 trial(s)", "ms of kernels a step", "plain and ours, small `article`",
     ):  # fmt: skip
         assert what in done.stdout, what
     for name in ("date", "commit", "machine", "versions", "roof", "smoke"):
@@ -82,11 +82,30 @@ def test_a_row_that_breaks_leaves_the_others(monkeypatch: pytest.MonkeyPatch) ->
 
     groups = (gpu.Group("a", breaks, 0), gpu.Group("b", leaves, 0), gpu.Group("c", breaks, 100))
     monkeypatch.setattr(gpu, "GROUPS", groups)
-    rows = gpu.measure_all(Setting(CPU, False, 1e12), end=time.monotonic() + 50)
+    rows = list(gpu.measure_all(Setting(CPU, False, 1e12), end=time.monotonic() + 50))
     assert [row.verdict for row in rows] == [
         "", "failed: ValueError: no such kernel", "left out: nothing to measure with", "left out: no time is left",
     ]  # fmt: skip
-    assert len({line.count("|") for line in markdown(rows).splitlines()}) == 1
+    assert len({line.count("|") for line in markdown([*HEAD, *rows]).splitlines()}) == 1
+
+
+def test_a_row_stands_as_soon_as_it_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What follows may run into the machine's time limit, or crash."""
+    told: list[str] = []
+
+    def second(setting: Setting) -> Iterator[Row]:
+        told.append(capsys.readouterr().out)
+        yield Row("second", "2")
+
+    groups = (gpu.Group("a", lambda setting: iter([Row("first", "1")]), 0), gpu.Group("b", second, 0))
+    monkeypatch.setattr(gpu, "GROUPS", groups)
+    monkeypatch.setattr(gpu, "profile_tables", lambda setting: "")
+    monkeypatch.setattr("bench.machine.MATRIX_SIZES", {"cpu": 64})
+    assert gpu.main(["--smoke"]) == 0
+    assert "| first | 1 |" in told[0]
+    assert "| second | 2 |" in capsys.readouterr().out
 
 
 def test_two_of_a_config_compute_the_same() -> None:

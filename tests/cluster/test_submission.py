@@ -1,8 +1,10 @@
 """What the job server is handed: the user's own words, places that all machines see, no secret, no junk."""
 
 import json
+import os
 import shlex
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -285,3 +287,17 @@ def test_the_cluster_is_found_by_address_environment_or_file(tmp_path: Path, mon
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:8265")
     assert cluster_file(None, None) is None
     assert cluster_file(None, Path("cluster.yaml")) == Path("cluster.yaml")
+
+
+def test_without_credentials_the_way_to_the_cluster_says_so_and_no_traceback() -> None:
+    """By Ray's own `ray dashboard`, which asks EC2 for the head."""
+    nobody = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_"))}
+    environment = kept | nobody | {"AWS_EC2_METADATA_DISABLED": "true"}
+    command = [sys.executable, "-m", "satgan", "jobs", "--cluster", str(ROOT / "cluster.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert "Unable to locate credentials" in done.stderr
+    assert "what to do: say who you are to AWS: AWS_PROFILE" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "botocore" not in done.stderr

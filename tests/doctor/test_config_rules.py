@@ -37,7 +37,10 @@ BROKEN: dict[str, list[ConfigRecord]] = {
     "S24": [config_record("dcgan", recipe={f"{network}_l2": 0}) for network in ("generator", "discriminator")],
     "S27": [config_record("dcgan", gan={"kernel_size": 5})],
     "S28": [config_record("demo", LAPTOP, train={"threads_per_lane": 4})],
-    "S30": [config_record("dcgan", train={"steps": 700})],
+    "S30": [
+        config_record(preset, train={"steps": steps})
+        for preset, steps in (("dcgan", 700), ("digits", 600), ("demo", 20))
+    ],
     "S31": [
         config_record("dcgan", recipe={"generator_learning_rate": 3e-4}),
         config_record("dcgan", recipe={"discriminator_learning_rate": 1e-3}),
@@ -62,6 +65,7 @@ def test_every_check_of_a_config_has_its_broken_case() -> None:
         "S01": 2,
         "S20": 2,
         "S24": 2,
+        "S30": 3,
         "S31": 2,
         "S37": 3,
     } == {code: len(records) for code, records in BROKEN.items()}
@@ -101,6 +105,13 @@ def changed(config: Config, changes: dict[str, dict[str, str]]) -> Config:
     for group, fields in changes.items():
         tree[group] |= fields
     return Config.model_validate(tree)
+
+
+@pytest.mark.parametrize(("preset", "steps"), [("article", 5000), ("dcgan", 5000), ("digits", 1250), ("demo", 1600)])
+def test_few_steps_are_the_same_part_of_every_presets_own(preset: str, steps: int) -> None:
+    """S30: a quarter of them, which for the article's is 5,000."""
+    assert codes(examine([config_record(preset, train={"steps": steps})])) == []
+    assert codes(examine([config_record(preset, train={"steps": steps - 1})])) == ["S30"]
 
 
 @pytest.mark.parametrize(("rate", "level"), [(2e-4, None), (2.5e-4, "warning"), (9e-4, "warning"), (1e-3, "error")])

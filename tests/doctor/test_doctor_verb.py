@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from satgan.__main__ import main
+from satgan.doctor.finding import LEVELS
 from satgan.doctor.limits import LIMITS
 from satgan.doctor.pages import PARTS, pages
 from satgan.doctor.rules import RULES
-from tests.train.conftest import tile_set
+from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
 
-__all__ = ["tile_set"]  # fixture
+__all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
 
 Doctor = Callable[..., tuple[int, str, str]]
 HIGH = ("--recipe.generator-learning-rate", "0.1", "--recipe.history-share", "0")
@@ -44,6 +45,27 @@ def test_only_rules_that_look_at_such_a_thing_are_counted(doctor: Doctor, tile_s
         assert 0 < len(looking) < len(RULES)
         assert f"; {len(looking)} of 45 rules asked" in doctor(subject)[1]
     assert "; 1 of 45 rules asked" in doctor("dcgan", "--select", "S31,S17")[1], "S17 is so by construction"
+
+
+def test_a_newest_checkpoint_that_is_corrupt_is_seen_and_touched_by_nobody(
+    doctor: Doctor, make_config: MakeConfig
+) -> None:
+    """S09: and from where the run will go on."""
+    outcome = run(make_config())
+    select = ("--select", "S09")
+    assert doctor(outcome.run, *select)[0] == 0
+    checkpoints = Path(outcome.run, "checkpoints")
+    for name, then in (
+        ("step-00000012", "the run goes on from step 10"),
+        ("step-00000010", "step 5"),
+        ("step-00000005", "none of the 3"),
+    ):
+        (checkpoints / name / "generator.safetensors").write_bytes(b"torn")
+        status, told, _ = doctor(outcome.run, *select)
+        assert status == 1
+        assert "S09 error: the newest checkpoint is corrupt" in told
+        assert then in told
+    assert len(list(checkpoints.iterdir())) == 3
 
 
 @pytest.mark.parametrize(
@@ -118,4 +140,4 @@ def test_every_rule_has_its_page(doctor: Doctor) -> None:
 def test_every_limit_is_a_rules_and_says_where_it_comes_from() -> None:
     looked_at = {rule.code for rule in RULES if not rule.test}
     assert {code for code, _ in LIMITS} <= looked_at
-    assert all(limit.source and (limit.warning, limit.error) != (None, None) for limit in LIMITS.values())
+    assert all(limit.source and any(limit.of(level) is not None for level in LEVELS) for limit in LIMITS.values())

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from satgan.doctor.finding import at_least
-from satgan.doctor.records import RunRecord, Twin
+from satgan.doctor.records import Corrupt, RunRecord, Twin
 from satgan.doctor.rules import examine
 from satgan.doctor.run_rules import RUN_CHECKS
 from tests.doctor.conftest import codes
@@ -31,6 +31,12 @@ def judged(ratio: float) -> tuple[dict[str, Any], ...]:
     return tuple({"step": step, "event": "judged", "score": 3.0, "scores": scores} for step in (500, 1000))
 
 
+def grids(value: float, ratio: float, *steps: int) -> tuple[dict[str, Any], ...]:
+    """Judgements with this `checkerboard`."""
+    scores = {"checkerboard": {"value": value, "floor": value / ratio, "ratio": ratio}}
+    return tuple({"step": step, "event": "judged", "score": 3.0, "scores": scores} for step in steps)
+
+
 START = EVENTS[0]
 BARE = ({"step": 500, "event": "judged", "score": 3.0, "scores": {name: {"value": 0.5} for name in "abc"}},)
 UNJUDGED = [{"step": step, "event": "unjudged", "why": "the judge failed"} for step in (500, 1000, 1500)]
@@ -51,6 +57,7 @@ BROKEN: dict[str, tuple[str, str, RunRecord]] = {
         "S09", "error", run_record()._replace(events=[START, *KEPT, FAILED | {"step": 5500, "stands": 500}])
     ),
     "late": ("S09", "warning", run_record()._replace(events=[START, *LEFT_OUT])),
+    "corrupt": ("S09", "error", run_record(corrupt=Corrupt("state.json is gone; the run goes on from step 500", ""))),
     "unseen": ("S10", "warning", run_record(pictures=0)),
     "layout": ("S11", "warning", run_record(events=inputs(-1.0, 1.0, False))),
     "twice": ("S12", "error", run_record(events=inputs(-1.0, -0.992, True))),
@@ -61,6 +68,7 @@ BROKEN: dict[str, tuple[str, str, RunRecord]] = {
     "regularizer": ("S25", "error", run_record(numbers=lambda step: {"discriminator_regularizer_after": 200.0})),
     "regularizer-of-g": ("S25", "error", run_record(numbers=lambda step: {"generator_regularizer_after": 200.0})),
     "checkerboard": ("S27", "warning", run_record(numbers=lambda step: {"stride_energy.fakes": 0.3})),
+    "judged-grid": ("S27", "info", run_record(events=grids(3.2, 30.0, 2400, 2800))),
     "threads": ("S28", "error", run_record(groups={"train": {"threads_per_lane": 8}})),
     "upper-half": ("S29", "warning", run_record(events=inputs(0.0, 1.0, True))),
     "not-finite": ("S31", "error", run_record(events=({"step": 1010, "event": "diverged", "found": "x = nan"},))),
@@ -135,6 +143,25 @@ def test_a_checkerboard_that_can_be_seen_is_told_from_what_runs_have_anyway(fake
     energy = {"stride_energy.fakes": fakes, "stride_energy.reals": 0.001}
     assert codes(examine([run_record(4000, numbers=lambda step: energy)])) == found
     assert examine([run_record(2000, numbers=lambda step: energy)]) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "ratio", "steps", "found"),
+    [
+        (2.7, 24.0, (2400, 3200), ["S27"]),
+        (2.7, 24.0, (800, 1600), []),
+        (2.7, 24.0, (3200,), []),
+        (0.6, 5.0, (2400, 3200), []),
+        (1.2, 1.9, (2400, 3200), []),
+    ],
+)
+def test_a_grid_that_the_judge_sees_is_told_by_value_and_ratio(
+    value: float, ratio: float, steps: tuple[int, ...], found: list[str]
+) -> None:
+    """S27: as `demo` has it, and not as `digits` has, nor where so few tiles are judged that reals have as much."""
+    findings = examine([run_record(4000, events=grids(value, ratio, *steps))])
+    assert [finding.rule for finding in findings] == found
+    assert all(finding.level == "info" and "24 times its floor" in finding.found for finding in findings)
 
 
 def test_one_odd_batch_is_no_finding() -> None:

@@ -1,6 +1,7 @@
 """Exported generators give the same tiles without satgan."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from satgan.errors import InputError
 from satgan.gallery.draw import Choice, draw_tiles, open_artist
 from satgan.gallery.export import export
 from satgan.gan.networks import Generator
@@ -63,3 +65,11 @@ def test_safetensors_tell_how_to_build_the_network(checkpoint: str, place: str, 
     artist = open_artist(checkpoint, Choice(device="cpu"))
     noise = artist.noise(0, 10)
     assert np.array_equal(draw_tiles(network.eval(), noise), draw_tiles(artist.network, noise))
+
+
+def test_onnx_without_its_package_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(InputError, match=r"pip install -e '\.\[onnx\]'") as caught:
+        export(str(tmp_path / "is not even looked at"), str(tmp_path / "out"), "onnx", raw=False)
+    assert "onnx" in caught.value.found
+    assert list(tmp_path.iterdir()) == []

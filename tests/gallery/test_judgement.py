@@ -77,6 +77,7 @@ def test_the_table_and_the_page_name_every_score(tmp_path: Path, capsys: pytest.
     assert main(["judge", fakes, reals, "--page", str(page), "--held-out", fakes]) == 0
     table, html = capsys.readouterr().out, page.read_text()
     names = ["spectrum", "checkerboard", "histogram", "sliced_wasserstein_16", "frd_deep", "recall", "memory"]
+    names += ["mmagic_swd", "mmagic_swd_16"]
     assert all(re.search(rf"^{name} +[\d.e+-]+ +[\d.e+-]+ +[\d.e+-]+  \w", table, re.M) for name in names)
     assert all(f"<td>{name}</td>" in html for name in names)
     assert re.search(r"^overall", table, re.M)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import pytest
 
 from satgan.__main__ import main
 from satgan.doctor.finding import Finding
-from satgan.errors import StoreMissing
+from satgan.errors import CheckpointError, StoreMissing
+from satgan.gallery.comparison_page import UNLIKE
 from satgan.gallery.record import open_record
 from satgan.gallery.report import MOST_GRIDS, report_page, write_report
 from satgan.pictures.charts import Line, Strip, line_chart, ticks
@@ -87,6 +89,42 @@ def test_the_pages_of_judgements_and_comparisons_are_readable_by_all(
             assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
             light = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
             assert light == (scheme == "light")
+
+
+def test_pictures_of_fakes_and_reals_stand_on_one_line(browser: "Browser", judged_run: str) -> None:
+    with opened(browser, Path(write_report(judged_run)), viewport={"width": 1200, "height": 900}) as page:
+        tops = [page.locator(f".slide >> nth={number} >> img").bounding_box() for number in (0, 1)]
+        assert len({top["y"] for top in tops if top}) == 1
+
+
+def test_a_report_tells_the_speed_that_the_terminal_told(make_config: MakeConfig) -> None:
+    """Of the newest attempt as a whole, not of its last steps."""
+    run(make_config(train={"steps": 5}))
+    outcome = run(make_config(train={"steps": 12}, judge={"tiles": 24}))
+    page = report_page(open_record(outcome.run))
+    assert f"<b>{outcome.tiles_per_second:,.0f}</b> tiles/s on average" in page
+    assert f"<b>{outcome.seconds:,.0f} s</b>" in page
+    assert f"<b>{outcome.score:.2f}</b> best score, by {outcome.judged_tiles} tiles" in page
+
+
+def test_a_comparison_has_charts_and_tells_by_how_many_tiles_was_judged(
+    judged_run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(judged_run, other)
+    told = []
+    for tiles in (24, 42):
+        journal = (other / "journal.jsonl").read_text()
+        (other / "journal.jsonl").write_text(journal.replace('"tiles": 24', f'"tiles": {tiles}'))
+        assert main(["compare", judged_run, str(other), "--page", str(tmp_path / "c.html")]) == 0
+        told.append((capsys.readouterr().out, (tmp_path / "c.html").read_text()))
+    assert all(UNLIKE not in text for text in told[0])
+    for text in told[1]:
+        assert UNLIKE in text
+        assert "by 24 tiles" in text
+        assert "by 42 tiles" in text
+    assert told[1][1].count("<polyline") == 2 * 3 + 2 - told[1][1].count('<circle class="line')
+    assert len(re.findall(r'<svg[^>]*role="img"', told[1][1])) == 4
 
 
 def test_a_report_without_tiles_or_judgements_tells_what_is_left_out(make_config: MakeConfig, tile_set: str) -> None:
@@ -180,6 +218,13 @@ def test_of_many_grids_the_first_the_last_and_some_between_are_shown(make_config
 
 def test_there_is_no_report_of_what_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(StoreMissing, match=r"no run in .*: it has no config.yaml"):
+        write_report(str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["train: [", "gan: {size: 64}", "train: {steps: 5}", "gan: 1", "[1]"])
+def test_there_is_no_report_of_a_config_that_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(CheckpointError, match=r"config.yaml is not a run's config"):
         write_report(str(tmp_path))
 
 

@@ -136,6 +136,23 @@ def test_what_cannot_be_sampled_is_refused(trained: str, make_config: MakeConfig
     assert np.load(f"{out}/tiles.npy").shape == (3, 16, 16, 4)
 
 
+def test_files_are_drawn_into_a_place_of_their_own_and_one_file_is_replaced(trained: str, place: str) -> None:
+    """Among another model's tiles nobody could tell which are whose."""
+    store, choice = open_store(place), Choice(device="cpu")
+    sample(trained, 3, place, "files", choice)
+    store.write("tile-000001.png", b"another model's")
+    before = {key: store.read(key) for key, _ in store.list()}
+    with pytest.raises(InputError, match=r"holds 3 file\(s\) already, such as tile-000000\.png") as caught:
+        sample(trained, 2, place, "files", choice._replace(seed=1))
+    assert "--out" in caught.value.remedy
+    assert {key: store.read(key) for key, _ in store.list()} == before
+    for seed in (0, 1):
+        sample(trained, 4, place, "npy", choice._replace(seed=seed))
+    assert np.array_equal(
+        np.load(io.BytesIO(store.read("tiles.npy"))), next(open_artist(trained, choice._replace(seed=1)).batches(4))
+    )
+
+
 def test_a_set_takes_no_place_that_is_taken(trained: str, tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine").write_text("mine")

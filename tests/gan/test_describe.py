@@ -1,5 +1,10 @@
 """What `satgan describe` says of options that follow from others, and of what virtual batch norm costs."""
 
+import json
+
+import pytest
+
+from satgan.__main__ import main
 from satgan.config import load_config
 from satgan.gan.describe import describe, memory_bytes, step_flops, table
 
@@ -31,3 +36,17 @@ def test_the_reference_batch_is_counted() -> None:
     virtual = load_config("demo", {"gan": both})
     assert step_flops(virtual) == 2 * step_flops(plain)
     assert memory_bytes(virtual)["activations"] == 2 * memory_bytes(plain)["activations"]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_memory_is_what_train_tells_before_a_run(
+    precision: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of this machine's precision, and so of the doctor's S02."""
+    monkeypatch.setattr("satgan.train.device.fast_precision", lambda: precision)
+    told = []
+    for words in (("describe", "demo"), ("train", "demo", "--dry-run")):
+        assert main([*words, "--json"]) == 0
+        told.append(json.loads(capsys.readouterr().out))
+    assert told[0]["memory_bytes"]["total"] == told[1]["needs"]["memory_bytes_per_lane"]
+    assert told[0]["precision"] == precision

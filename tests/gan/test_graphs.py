@@ -1,5 +1,6 @@
 """Recorded sections of the step: replayed, they give the same bits as computed ones."""
 
+import multiprocessing
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 
 from satgan.config import Config
 from satgan.gan.balance import Verdict
-from satgan.gan.graphs import Recorder
+from satgan.gan.graphs import Graphs, Recorder
+from satgan.gan.losses import called_fake_loss
 from satgan.gan.noise import DRAWN_TENSORS, draw
 from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
@@ -91,6 +93,22 @@ def test_what_cannot_be_recorded_is_computed_and_told_once(make_config: MakeConf
     assert pair.why_not_recorded() == ""
 
 
+class Failing(CpuRecorder):
+    """Fails as CUDA does: the recording's end, too, raises, and says no more than that something was wrong before."""
+
+    def record(self, works: Any) -> Any:
+        try:
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore")
+        finally:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+
+def test_what_failed_first_is_told() -> None:
+    graphs = Graphs(Failing())
+    graphs.record((1,), {"section": lambda: None})
+    assert graphs.news() == "RuntimeError: CUDA error: operation not permitted when stream is capturing"
+
+
 def test_a_step_is_recorded_once_and_reads_the_host_once(make_config: MakeConfig) -> None:
     """A read within a section would have failed to be recorded: what is left is the figures' at the end."""
     recorder = CpuRecorder()
@@ -108,3 +126,32 @@ def test_cuda_graphs_give_the_bits_of_computed_steps(make_config: MakeConfig, pr
     assert replayed.why_not_recorded() == ""
     assert same == figures
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(state(replayed), state(computed), strict=True))
+
+
+def _read_the_host_while_recording(config: Config, sent: Any) -> None:
+    device = training_device(deterministic=True)
+    computed, figures = trained(config, None, device)
+
+    def reading(logits: torch.Tensor) -> torch.Tensor:
+        loss = called_fake_loss(logits)
+        loss.item()
+        return loss
+
+    pytest.MonkeyPatch().setattr("satgan.gan.lane.called_fake_loss", reading)
+    pair, same = trained(config, recorder_on(device), device)
+    equal = all(torch.equal(ours, theirs) for ours, theirs in zip(state(pair), state(computed), strict=True))
+    sent.put((same == figures and equal, pair.why_not_recorded()))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_what_cuda_refuses_to_record_is_computed(make_config: MakeConfig) -> None:
+    """In a process of its own: PyTorch does not tidy up after a recording that CUDA has ended."""
+    context = multiprocessing.get_context("spawn")
+    sent = context.SimpleQueue()
+    process = context.Process(target=_read_the_host_while_recording, args=(make_config(), sent))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    same, why = sent.get()
+    assert same
+    assert "captur" in why, why

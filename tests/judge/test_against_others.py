@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch.nn.functional import conv2d, interpolate
 
 from satgan.judge.diversity import SCALE_WEIGHTS, ms_ssim, overlap, scales
 from satgan.judge.features import extract, fit_encoder, frechet_distance
 from satgan.judge.histogram import histogram, wasserstein_distance
-from satgan.judge.sliced import descriptors, laplacian_pyramid, level_sizes, sliced_distance, sliced_distances
+from satgan.judge.sliced import MMAGIC, SlicedSide, descriptors, laplacian_pyramid, level_sizes, sliced_distances
 from satgan.judge.spectrum import (
     STRIDE_FREQUENCIES,
     checkerboard_distance,
@@ -67,6 +69,22 @@ def test_the_pyramid_is_pggans(size: int) -> None:
     np.testing.assert_allclose(laplacian_pyramid(tiles)[-1], image, atol=1e-3)
 
 
+@pytest.mark.parametrize(("size", "levels"), [(32, 2), (64, 3), (256, 4)])
+def test_the_pyramid_is_mmagics_too(size: int, levels: int) -> None:
+    """Its code has torch convolve with the 5 × 5 kernel and zeros beyond the edges, and interpolate to the nearest."""
+    tiles = synthetic(2, size)[0]
+    kernel = torch.outer(*[torch.tensor([1.0, 4, 6, 4, 1])] * 2).expand(3, 1, 5, 5) / 256
+    image = torch.from_numpy(tiles.transpose(0, 3, 1, 2).astype(np.float32)) / 127.5 - 1
+    *finer, coarsest = laplacian_pyramid(tiles, MMAGIC)
+    assert len(finer) == levels - 1
+    for level in finer:
+        smaller = conv2d(image, kernel, padding=2, stride=2, groups=3)
+        enlarged = conv2d(interpolate(smaller, scale_factor=2), kernel, padding=2, groups=3)
+        np.testing.assert_allclose(level / 127.5, image - enlarged, atol=1e-5)
+        image = smaller
+    np.testing.assert_allclose(coarsest / 127.5, image, atol=1e-5)
+
+
 def test_the_sliced_distance_is_the_mean_of_scipys_distances_along_the_directions() -> None:
     stats = pytest.importorskip("scipy.stats")
     first, second = synthetic(3, 32)[0], synthetic(3, 32, seed=1)[0]
@@ -76,8 +94,9 @@ def test_the_sliced_distance_is_the_mean_of_scipys_distances_along_the_direction
         directions = generator(0, Purpose.JUDGE, step=1, part=repeat).standard_normal((147, 128))
         directions /= np.linalg.norm(directions, axis=0)
         along += [stats.wasserstein_distance(one @ ray, two @ ray) for ray in directions.T]
-    assert sliced_distance(one, two, 1) == pytest.approx(1000 * np.mean(along), rel=1e-4)
-    assert sliced_distances(first, second)[16] == sliced_distance(one, two, 1)
+    reals, fakes = SlicedSide(first, 0, keeps=True), SlicedSide(second, 1)
+    assert sliced_distances(reals, fakes)[16] == pytest.approx(1000 * np.mean(along), rel=1e-4)
+    assert sliced_distances(reals, fakes) == sliced_distances(SlicedSide(first, 0), fakes), "kept or made anew"
 
 
 def test_descriptors_are_pggans() -> None:

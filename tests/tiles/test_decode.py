@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from satgan.errors import TilesError
 from satgan.tiles.decode import decode_tile, tile_shape
-from satgan.tiles.formats import exif_orientation
+from satgan.tiles.formats import exif_orientation, refuse_bomb
 from tests.tiles.sample_tiles import read_tile, textured
 
 
@@ -102,3 +102,13 @@ def test_broken_exif_says_nothing() -> None:
     for length in range(len(block) - 4):
         assert exif_orientation(block[:length]) in (1, 6)
     assert exif_orientation(b"") == exif_orientation(b"nonsense" * 4) == 1
+
+
+def test_sizes_are_told_as_people_write_them() -> None:
+    """Width first, as for rasters."""
+    memory = io.BytesIO()
+    Image.new("1", (5120, 4096)).save(memory, "PNG")
+    with pytest.raises(TilesError, match="is 5120 × 4096 pixels, too large"):
+        tile_shape(memory.getvalue(), "wide.png")
+    with pytest.raises(TilesError, match="bomb: 30000 × 20000 pixels"):
+        refuse_bomb("wide.png", height=20_000, width=30_000, pixel_bytes=3, file_bytes=1000)

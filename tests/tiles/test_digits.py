@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from satgan.errors import TilesError
+from satgan.errors import InputError
 from satgan.tiles import digits
 from satgan.tiles.digits import bundled_digits, digits_tile_set
 
@@ -31,8 +31,8 @@ def test_the_digits_are_all_there_in_mnists_form(tmp_path: Path, monkeypatch: py
 
 
 def test_without_scikit_learn_the_remedies_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(TilesError, match=r"pip install scikit-learn.*--format idx.*--tiles") as caught:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(InputError, match=r"pip install -e '\.\[digits\]'.*--format idx.*--tiles") as caught:
         digits_tile_set(tmp_path, seed=5)
     assert "scikit-learn" in caught.value.found
     assert list(tmp_path.iterdir()) == []

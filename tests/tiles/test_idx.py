@@ -1,6 +1,7 @@
 """IDX files pack with their labels; what is wrong with one is told."""
 
 import gzip
+import re
 import struct
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
+from satgan.__main__ import main
 from satgan.errors import TilesError
 from satgan.tiles.commands import pack
 from satgan.tiles.idx import read_idx
+from satgan.tiles.images import open_or_pack
 from satgan.tiles.store import Store, open_store
 from tests.tiles.sample_tiles import Pixels, textured
 
@@ -58,7 +61,7 @@ def test_what_is_wrong_is_told(tmp_path: Path) -> None:
         ("long", whole + b"x", "holds 577 values"),
         ("kind", b"\0\0\x0d\x03" + whole[4:], "no IDX file of bytes"),
         ("labels", idx(np.zeros(4, np.uint8)), "holds no images"),
-        ("oblong", idx(np.zeros((4, 12, 11), np.uint8)), "images of 12 × 11"),
+        ("oblong", idx(np.zeros((4, 12, 11), np.uint8)), "images of 11 × 12"),
         ("cut", zipped[:-9], "is truncated"),
         ("bits", zipped[:30] + b"xxxxxxxx" + zipped[38:], "unzipped|truncated"),
         ("none", b"", "no IDX file"),
@@ -83,3 +86,22 @@ def test_mnist_packs(shared_data: Path, tmp_path: Path) -> None:
     assert report.accepted >= 9_950
     labels = parquet.read_table(tmp_path / "set" / "tiles.parquet")["label"].to_pylist()
     assert set(labels) == set("0123456789")
+
+
+def test_a_folder_of_idx_files_is_known_for_one(place: str, tmp_path: Path) -> None:
+    """By whom takes it for a folder of pictures; what is said to do does it."""
+    write_idx(open_store(place), "a", 30, zipped=True)
+    remedies = set()
+    for use in (lambda: pack(place, str(tmp_path / "set"), seed=1), lambda: open_or_pack(place, tmp_path, 1)):
+        with pytest.raises(TilesError, match=r"IDX files of images, such as a-images-idx3-ubyte\.gz") as caught:
+            use()
+        remedies.add(caught.value.remedy)
+    (command,) = re.findall(r"`satgan (.*?)`", remedies.pop())
+    assert remedies == set()
+    assert main(command.replace("DESTINATION", str(tmp_path / "set")).split()) == 0
+    assert open_or_pack(str(tmp_path / "set"), tmp_path, 1).manifest.tile_count == 30
+
+
+def test_mnists_own_folder_is_known(shared_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(TilesError, match=r"such as t10k-images-idx3-ubyte\.gz"):
+        pack(str(shared_data / "mnist"), str(tmp_path / "set"), seed=1)

@@ -72,7 +72,7 @@ def test_what_cannot_be_packed_is_refused(tmp_path: Path) -> None:
     for url, error, words in (
         (tmp_path / "none", StoreMissing, "No such file"),
         (tmp_path / "empty", TilesError, "no PNG, JPEG, WebP or BMP tiles"),
-        (oblong, TilesError, "not square: 12 × 20"),
+        (oblong, TilesError, "not square: 20 × 12"),
         (broken, TilesError, r"a\.png is no raster: it is text"),
     ):
         with pytest.raises(error, match=words) as told:

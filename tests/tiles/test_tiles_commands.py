@@ -143,14 +143,42 @@ def test_unreadable_rasters_are_listed_when_asked_for(tmp_path: Path) -> None:
     (tmp_path / "rasters" / "b.tif").write_bytes(b"version https://git-lfs.github.com/spec/v1")
     broken = write_raster(tmp_path / "rasters", "c.png", 48)
     broken.write_bytes(broken.read_bytes()[:-2500])
-    with pytest.raises(TilesError, match=r"b\.tif is no raster: it is a Git LFS pointer"):
-        cut([str(tmp_path / "rasters")], str(tmp_path / "set"), CutOptions(16, 16), seed=1)
+    for sources, words in (
+        ([str(tmp_path / "rasters")], r"b\.tif is no raster: it is a Git LFS pointer"),
+        ([str(tmp_path / "rasters" / "a.tif"), str(broken)], r"c\.png cannot be decoded"),
+    ):
+        with pytest.raises(TilesError, match=words) as caught:
+            cut(sources, str(tmp_path / "set"), CutOptions(16, 16), seed=1)
+        assert "--skip-unreadable" in caught.value.remedy
     report = cut([str(tmp_path / "rasters")], str(tmp_path / "set"), CutOptions(16, 16), seed=1, skip_unreadable=True)
     assert report.rejected == {"undecodable": 2}
     listed = parquet.read_table(tmp_path / "set" / "rejected.parquet").to_pylist()
     assert {row["name"] for row in listed} == {"b.tif", "c.png"}
     assert "Git LFS" in listed[0]["detail"] + listed[1]["detail"]
     assert report.accepted >= 6
+
+
+def test_gdals_own_warnings_do_not_reach_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """GDAL writes them from C where nobody listens: of a truncated TIFF when its masks are asked for."""
+    path = write_raster(tmp_path / "rasters", "a.tif")
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(TilesError, match="cannot be decoded"):
+        cut([str(path)], str(tmp_path / "set"), CutOptions(16, 16), seed=1)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_raster_smaller_than_a_tile_is_set_aside_by_name(tmp_path: Path) -> None:
+    """Among others; where there are no others, that is why nothing can be cut."""
+    small = [str(write_raster(tmp_path / "rasters", f"s{number}.tif", 2, 3 + number)) for number in range(2)]
+    write_raster(tmp_path / "rasters", "a.tif")
+    report = cut([str(tmp_path / "rasters")], str(tmp_path / "set"), CutOptions(16, 16), seed=1)
+    assert (report.accepted, report.rejected) == (6, {"wrong-size": 2})
+    listed = parquet.read_table(tmp_path / "set" / "rejected.parquet").to_pylist()
+    assert [(row["name"], row["figure"], row["threshold"]) for row in listed] == [("s0.tif", 2, 16), ("s1.tif", 2, 16)]
+    for sources, words in ((small[1:], "4 × 2 pixels"), (small, r"none of 2 rasters .*s0\.tif is 3 × 2 pixels")):
+        with pytest.raises(TilesError, match=words) as caught:
+            cut(sources, str(tmp_path / "other"), CutOptions(16, 16), seed=1)
+        assert "--size" in caught.value.remedy
 
 
 def test_the_side_table_leads_from_a_tile_to_its_place(tmp_path: Path) -> None:

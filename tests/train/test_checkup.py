@@ -9,6 +9,7 @@ import pytest
 from satgan.config import Config
 from satgan.doctor.rules import examine
 from satgan.tiles.shards import pack
+from satgan.train.checkup import Checkup, found_in
 from satgan.train.examined import examine_run, first_difference, told_by
 from satgan.train.loop import train_loop
 from satgan.train.progress import Progress
@@ -77,6 +78,15 @@ def test_a_finding_is_noted_once_though_the_run_is_stopped_and_resumed(make_conf
     assert [entry["step"] for entry in findings(config) if entry["rule"] == "S36"] == [200]
     assert not any("S36" in line for line in said)
     assert "S36 error" in shown[-1].text()
+
+
+def test_an_info_comes_after_warnings_and_is_not_in_the_progress_line(make_config: MakeConfig) -> None:
+    checkup, found = Checkup(make_config()), []
+    for rule, level in (("S27", "info"), ("S04", "warning"), ("S36", "error")):
+        found.append({"step": 9, "event": "finding", "rule": rule, "level": level})
+        checkup.hear(found[-1])
+    assert checkup.summary() == "S36 error, S04 warning"
+    assert [one["rule"] for one in found_in(found)] == ["S36", "S04", "S27"]
 
 
 def test_what_is_over_is_noted(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,11 @@ def test_the_gpu_is_taken_where_there_is_one(make_config: MakeConfig, monkeypatc
     for has_gpu, expected in ((True, "cuda"), (False, "cpu")):
         with monkeypatch.context() as patched:
             patched.setattr(torch.cuda, "is_available", lambda has_gpu=has_gpu: has_gpu)
-            assert training_device(deterministic=True).type == expected
+            patched.setattr(torch.cuda, "current_device", lambda: 1)
+            taken = training_device(deterministic=True)
+            assert taken.type == expected
+            # What `torch.cuda.get_per_process_memory_fraction` asks, by which room for tiles is found.
+            assert not has_gpu or torch.cuda._utils._get_device_index(taken) == 1
     config, cpu, meta = make_config(train={"steps": 1}), torch.device("cpu:0"), torch.device("meta")
     monkeypatch.setattr("satgan.train.loop.training_device", lambda deterministic: cpu)
     monkeypatch.setattr("satgan.train.loop.Pair", Noted)
@@ -141,9 +146,34 @@ def test_the_first_tanh_of_a_process_is_as_good_as_the_others() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_nobody_else_works_on_the_stream_of_a_recording() -> None:
-    """PyTorch hands out its streams again and again: a run's checkpoints and judgements soon come round."""
+    """PyTorch hands out its streams again and again: those of a sweep's runs soon come round."""
     recorder, others = device.CudaRecorder(torch.device("cuda")), set[int]()
-    for _ in range(100):
+
+    def work() -> None:
         with device.own_stream(torch.device("cuda")):
             others.add(torch.cuda.current_stream().cuda_stream)
+
+    for _ in range(100):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert len(others) > 1
     assert recorder._stream.cuda_stream not in others
+
+
+def test_a_thread_keeps_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the memory of each checkpoint would be kept for a stream that does not come back for the next 31."""
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: object())
+    monkeypatch.setattr(torch.cuda, "stream", nullcontext)
+
+    def streams(_: int) -> set[Any]:
+        found = set()
+        for _ in range(3):
+            with device.own_stream(torch.device("cuda")) as stream:
+                found.add(stream)
+        return found
+
+    with computing_pool(1, "checkpoint", 1) as one, computing_pool(1, "judge", 1) as other:
+        writers, judges = one.submit(streams, 0).result(), other.submit(streams, 0).result()
+    assert (len(writers), len(judges)) == (1, 1)
+    assert writers != judges

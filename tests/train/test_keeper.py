@@ -3,6 +3,7 @@
 import shutil
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +81,34 @@ def test_a_run_that_is_stopped_saves_and_goes_on_to_the_same_bits(make_config: M
     assert journal_numbers(resumed.run) == journal_numbers(whole.run)
 
 
-def test_the_second_signal_stops_at_once(capfd: pytest.CaptureFixture[str]) -> None:
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=str)
+def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal for which a run saves and stops; a shell may have had this process ignore it."""
+    number: signal.Signals = request.param
+    before = signal.signal(number, signal.SIG_DFL)
+    yield number
+    signal.signal(number, before)
+
+
+def test_the_second_signal_stops_at_once(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     with StopSignals() as signals:
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(number)
         assert signals.wished
+        if number != signal.SIGINT:
+            signal.raise_signal(signal.SIGTERM)  # the first one's echo
+            monkeypatch.setattr("satgan.train.stop.ECHO_SECONDS", -1.0)
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before
-    assert "once more to stop" in capfd.readouterr().err
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is signal.SIG_DFL
+    assert capfd.readouterr().err.count("once more to stop") == 1
+
+
+def test_what_is_ignored_stays_ignored(number: signal.Signals) -> None:
+    """As SIGHUP is under nohup."""
+    signal.signal(number, signal.SIG_IGN)
+    with StopSignals() as signals:
+        signal.raise_signal(number)
+        assert not signals.wished
+    assert signal.getsignal(number) is signal.SIG_IGN

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from satgan.config import Config
-from satgan.errors import Diverged, InputError, StoreUnreachable
+from satgan.errors import Diverged, InputError, Stopped, StoreUnreachable
 from satgan.gan.noise import Draws, draw
 from satgan.tiles.store import FolderStore, Store, open_store
 from satgan.train.journal import seconds_in
+from satgan.train.loop import train_loop
 from satgan.train.observations import (
     LOG_NAME,
     add_todo,
@@ -24,8 +25,10 @@ from satgan.train.observations import (
     runs,
     todos,
 )
-from satgan.train.observed import observe_run
+from satgan.train.observed import entries_now, observe_run
+from satgan.train.runs import about, runs_in
 from satgan.train.start import hold, prepare, start
+from satgan.train.watch import Watch
 from tests.train.conftest import MakeConfig, run
 
 WRITERS, EACH = 4, 6
@@ -187,6 +190,28 @@ def test_a_run_that_was_killed_is_added_from_its_journal(make_config: MakeConfig
     entry = observe_run(store, "run")
     assert (entry["outcome"], entry["step"]) == ("broken off", 12), "it was begun anew after that"
     assert [entry["run"] for entry in log_of(config)] == ["run"]
+
+
+def test_the_log_tells_what_ended_the_newest_attempt_whatever_it_was(make_config: MakeConfig) -> None:
+    """Also a kill, after which nobody could append: as `satgan runs` tells it, and once that is added, no more."""
+    trained(make_config(train={"steps": 5}))
+    store = open_store(make_config().train.store)
+    assert entries_now(store, read_log(store)) == runs(read_log(store)), "nothing is missing"
+    asked = iter(range(1, 13))
+    with pytest.raises(Stopped):  # its driver is gone before it could append
+        train_loop(make_config(), Watch(lambda _: None, lambda *_: None, stop=lambda: next(asked) == 3))
+    (now,) = entries_now(store, read_log(store))
+    (shown,) = map(about, runs_in(store.url))
+    assert (now["outcome"], now["step"], now["resumed"]) == (shown.state, shown.step, 1) == ("stopped", 8, 1)
+    observe_run(store, "run")
+    assert entries_now(store, read_log(store)) == runs(read_log(store))
+
+
+def test_a_store_without_runs_has_its_log(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    assert entries_now(store, read_log(store)) == []
+    append(store, lambda known: {"kind": "run", "run": "gone", "digest": "d", "tile_set": "t"})
+    assert [entry["run"] for entry in entries_now(store, read_log(store))] == ["gone"]
 
 
 def test_notes_stand_with_their_run(tmp_path: Path) -> None:

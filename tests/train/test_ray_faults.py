@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,12 +21,13 @@ from bench.processes import alive, train_workers
 from satgan.errors import InputError, SatganError, Stopped, StoreForbidden, StoreUnreachable, WorkersLost
 from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
+from satgan.train.observations import read_log, runs
 from satgan.train.progress import Progress
 from satgan.train.ray_board import Noticeboard, open_board
 from satgan.train.ray_faults import FRUITLESS_STARTS, Referee
 from satgan.train.ray_job import launch
 from satgan.train.start import prepare
-from tests.train.conftest import MakeConfig, journal_numbers, run, until, weights_of
+from tests.train.conftest import PATIENCE_SECONDS, MakeConfig, journal_numbers, run, until, weights_of
 
 CPUS = 4
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -77,7 +79,8 @@ def test_a_run_outlives_a_hung_worker(make_config: MakeConfig, local_ray: None) 
     assert restart["attempt"] == 2
     assert restart["step"] >= stood[0], "what stood was lost"
     told = [text for text in said if not text.startswith("doctor: ")]  # which may find the machine slow
-    assert [text.startswith(restart["why"]) for text in told] == [True]
+    resumed = f"resuming run after step {restart['step']} of 120"
+    assert (told[0].startswith(restart["why"]), told[1:]) == (True, [resumed])
     assert not alive(hung[0])
 
 
@@ -230,6 +233,29 @@ class _Holder:
 
     def here(self) -> None:
         """Returns once it does."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_a_signal_to_the_whole_group_is_for_the_driver(
+    make_config: MakeConfig, tmp_path: Path, number: signal.Signals
+) -> None:
+    """As `timeout` sends it, or a terminal that is closed: the run is saved, says so, and is in the log."""
+    file, folder = tmp_path / "run.yaml", tmp_path / "runs" / "run"
+    train = {"workers": 1, "steps": 10**6, "checkpoint_steps": 10**5}
+    file.write_text(yaml.safe_dump(make_config(train=train).model_dump(mode="json")))
+    heard = partial(signal.signal, number, signal.SIG_DFL)  # whatever a shell has this process ignore
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "satgan", "train", "article", "--config", str(file)],
+        stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heard,
+    )  # fmt: skip
+    until(lambda: (folder / "journal.jsonl").exists() and events(folder, "start"))
+    os.killpg(driver.pid, number)
+    os.kill(driver.pid, number)
+    _, told = driver.communicate(timeout=PATIENCE_SECONDS)
+    (step,) = complete_steps(open_store(str(folder)))
+    assert (driver.returncode, f"stopped after step {step} of" in told) == (130, True), told
+    (entry,) = runs(read_log(open_store(str(folder.parent))))
+    assert (entry["outcome"], entry["step"]) == ("stopped", step)
 
 
 def test_a_run_outlives_its_killed_driver_and_a_killed_worker(make_config: MakeConfig, tmp_path: Path) -> None:

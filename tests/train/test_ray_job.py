@@ -113,7 +113,6 @@ def test_the_workers_words_reach_the_user_and_a_lost_lease_ends_them(make_config
     config, _ = prepare(make_config(train={"workers": 2, "steps": 10**6, "checkpoint_steps": 10**6}), said.append)
     with pytest.raises(RunLost, match="somebody has taken it over"):
         launch(config, seen.append, say, seconds_left)
-    assert len(said) == 1
     assert "the checkpoint after step 7 is corrupt" in said[0]
     assert complete_steps(open_store(first.run)) == [5]
 

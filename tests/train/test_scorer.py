@@ -77,6 +77,16 @@ def test_judgements_follow_from_config_and_seed(make_config: MakeConfig) -> None
 
 
 @pytest.mark.usefixtures("patient")
+def test_the_last_line_of_progress_has_the_newest_score(make_config: MakeConfig) -> None:
+    """Which comes after the last step; each checkpoint has one line."""
+    shown: list[Progress] = []
+    outcome = train_loop(make_config(**JUDGED), Watch(progress=shown.append, checkpoint=lambda *told: None))
+    assert outcome
+    assert [shown[-1].score] == [entry["score"] for entry in entries(outcome.run, "judged") if entry["step"] == 12]
+    assert [one.step for one in shown if one.at_checkpoint] == [5, 10, 12]
+
+
+@pytest.mark.usefixtures("patient")
 def test_the_best_checkpoint_stays(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     falling(monkeypatch, [3.0, 2.0, 4.0, 5.0, 6.0, 7.0])
     config = make_config(train={"checkpoint_steps": 2, "keep_checkpoints": 1}, **JUDGED)

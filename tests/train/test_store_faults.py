@@ -31,6 +31,12 @@ from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
 PATIENCE_SECONDS = 60.0
 STEPS = {"steps": 25, "keep_checkpoints": 9}
 WRITES = ("PUT", "POST", "DELETE")
+FAILURES: dict[str, tuple[Fault, tuple[str, ...], str]] = {
+    "gone": (dropped, ("GET", "HEAD", *WRITES), "onnection"),
+    "forbidden": (refused(403, "AccessDenied"), WRITES, "AccessDenied"),
+    "full": (refused(507, "InsufficientStorage"), WRITES, "InsufficientStorage"),
+}
+"""Of a bucket: what becomes of requests, of which, and a word of what the journal says then."""
 
 
 @pytest.fixture
@@ -123,15 +129,7 @@ def check_weathered(alone: Outcome, weathered: str, said: list[str], why: str) -
 
 
 @pytest.mark.usefixtures("short_limit")
-@pytest.mark.parametrize(
-    ("fault", "methods", "why"),
-    [
-        (dropped, ("GET", "HEAD", *WRITES), "onnection"),
-        (refused(403, "AccessDenied"), WRITES, "AccessDenied"),
-        (refused(507, "InsufficientStorage"), WRITES, "InsufficientStorage"),
-    ],
-    ids=["gone", "forbidden", "full"],
-)
+@pytest.mark.parametrize(("fault", "methods", "why"), FAILURES.values(), ids=FAILURES)
 def test_a_bucket_that_fails_for_a_while_ends_nothing(
     make_config: MakeConfig, s3_prefix: str, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     fault: Fault, methods: tuple[str, ...], why: str,
@@ -149,6 +147,7 @@ def test_a_bucket_that_fails_for_a_while_ends_nothing(
 
     outcome, said = through(make_config(train=STEPS | {"store": s3_prefix}), monkeypatch, begin, end)
     check_weathered(alone, brought(outcome.run, tmp_path / "weathered"), said, why)
+    assert not [text for text in said if "run the same command" in text], "it goes on"
 
 
 @pytest.mark.usefixtures("short_limit")
@@ -234,36 +233,51 @@ def test_steps_do_not_wait_for_a_slow_bucket_where_the_clock_decides(
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_under_ray_too_a_bucket_that_is_away_ends_nothing(
+def test_under_ray_too_a_bucket_that_fails_for_a_while_ends_nothing(
     make_config: MakeConfig, s3_prefix: str, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor does it have workers started anew: for Ray's own records, and the driver's lease, it is away as well."""
+    """Nor does it have workers started anew: Ray's own records, and the driver's lease, meet the same faults."""
     monkeypatch.setenv("RAY_AUTH_MODE", "what Ray sets as it starts shall go again")
     monkeypatch.delenv("RAY_AUTH_MODE")
     train = {"steps": 100_000, "checkpoint_steps": 50, "log_steps": 10, "film_steps": 1000, "keep_checkpoints": 1}
     config, _ = prepare(make_config(train=train | {"store": s3_prefix, "workers": 1}), lambda text: None)
-    store, shown, over = open_store(f"{s3_prefix}/run"), list[int](), threading.Event()
+    store, shown, said, over = open_store(f"{s3_prefix}/run"), list[int](), list[str](), threading.Event()
+
+    def told(first_words: str) -> int:
+        return len([text for text in said if text.startswith(first_words)])
+
+    def newer_one_is_whole() -> None:
+        reached = shown[-1]
+        wait_until(lambda: complete_steps(store)[-1] > reached)
+
+    def weather(fault: Fault, methods: tuple[str, ...]) -> None:
+        before = told(NOT_WRITTEN)
+        proxy.block = lambda method, key: fault if method in methods else None
+        wait_until(lambda: told(NOT_WRITTEN) > before)
+        begun = shown[-1]
+        wait_until(lambda: shown[-1] > begun + 50)
+        proxy.block = lambda method, key: None
+        newer_one_is_whole()
+        wait_until(lambda: told(f"over: {NOT_WRITTEN}") > before)
 
     def happen() -> None:
         try:
             wait_until(lambda: complete_steps(store))
-            proxy.block = lambda method, key: dropped
-            begun = shown[-1]
-            time.sleep(4)
-            assert shown[-1] > begun, "steps went on"
-            proxy.block = lambda method, key: None
-            reached = shown[-1]
-            wait_until(lambda: complete_steps(store)[-1] > reached)
+            for fault, methods, _ in FAILURES.values():
+                weather(fault, methods)
+            proxy.choose_write = lambda key, asked: late(0.5)
+            newer_one_is_whole()
         finally:
             over.set()
 
     with ThreadPoolExecutor(1) as pool, hold(config) as lease:
         happened = pool.submit(happen)
         with pytest.raises(Stopped):
-            start(config, lease, lambda progress: shown.append(progress.step), lambda text: None, stop=over.is_set)
+            start(config, lease, lambda progress: shown.append(progress.step), said.append, stop=over.is_set)
         happened.result()
     events = events_in(store.read("journal.jsonl"))
-    assert "checkpoint_failed" in [entry["event"] for entry in events]
+    failed = [entry["found"] for entry in events if entry["event"] == "checkpoint_failed"]
+    assert all(any(why in found for found in failed) for _, _, why in FAILURES.values()), failed
     assert not [entry for entry in events if entry["event"] in ("restart", "resume", "failed")]
     steps = {"steps": complete_steps(store)[-1]}
     alone = run(make_config(train=train | steps | {"name": "alone"}))

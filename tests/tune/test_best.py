@@ -5,16 +5,30 @@ import pytest
 from satgan.errors import InputError, SatganError
 from satgan.judge.score import Score, overall
 from tests.tune.plans import found, row
-from tune.best import standings, table, verdicts
+from tune.best import judged_by, standings, table, verdicts
 
 
 def test_the_mean_over_seeds_ranks_and_not_the_luckiest_trial() -> None:
-    ranked = standings(found(row(0, 1, 2.0), row(0, 2, 9.0), row(1e-4, 1, 4.0), row(1e-4, 2, 5.0)))
+    ranked = standings(found(row(0, 1, 2.0), row(0, 2, 12.0), row(1e-4, 1, 4.0), row(1e-4, 2, 5.0)))
     assert [one.values["recipe.generator_l2"] for one in ranked] == [1e-4, 0]
-    assert ranked[0].mean == 4.5
+    assert ranked[0].mean == pytest.approx(20**0.5)
     assert ranked[0].spread == pytest.approx(0.5**0.5)
     assert [one.trials[0].seed for one in ranked] == [1, 1]
     assert "2 complete" in table(ranked, ["recipe.generator_l2"], 1)
+
+
+def test_a_mean_is_one_figure_wherever_it_is_told() -> None:
+    """Of a setting, and of the level of the only option that it has."""
+    told = verdicts(found(row(0, 1, 30.0), row(0, 2, 40.0), row(1e-4, 1, 10.0), row(1e-4, 2, 20.0)))
+    assert told[0].startswith("the base setting (recipe.generator_l2 = 0.0001) scores 14.14 ")
+    assert "0.0001 scores 14.14, 0 34.64" in told[1]
+
+
+def test_trials_that_were_judged_by_other_numbers_of_tiles_are_told_not_to_compare() -> None:
+    assert judged_by(found(row(0, 1, 5.0, tiles=1024), row(1e-4, 1, 6.0, tiles=1024))) == "scores by 1,024 tiles a side"
+    unlike = judged_by(found(row(0, 1, 5.0, tiles=24), row(1e-4, 1, 6.0, tiles=1024)))
+    assert unlike == "scores by 24 and 1,024 tiles a side: these do not compare"
+    assert judged_by(found(row(0, 1, None, "missing"))) == ""
 
 
 def test_a_setting_whose_trials_did_not_all_reach_the_end_comes_last() -> None:
@@ -26,7 +40,7 @@ def test_a_setting_whose_trials_did_not_all_reach_the_end_comes_last() -> None:
 
 def test_another_score_ranks_by_its_ratio() -> None:
     ranked = standings(found(row(0, 1, 2.0), row(1e-4, 1, 5.0)), by="spectrum")
-    assert [one.mean for one in ranked] == [95.0, 98.0]
+    assert [one.mean for one in ranked] == pytest.approx([95.0, 98.0])
     with pytest.raises(InputError, match="'spectum'") as raised:
         standings(found(row(0, 1, 2.0)), by="spectum")
     assert "spectrum" in raised.value.remedy
@@ -54,8 +68,8 @@ def test_a_setting_that_gets_worse_as_it_trains_is_found_at_the_end() -> None:
     ill = [row(1e-1, seed, 5.0 + seed / 10, curve=[(10, 5.0 + seed / 10), (20, 11.0 + seed / 10)]) for seed in (1, 2)]
     well = [row(0, seed, 5.0 + seed / 10) for seed in (1, 2)]
     sweep = found(*ill, *well, base=1e-1)
-    assert standings(sweep)[0].mean == standings(sweep)[1].mean == pytest.approx(5.15)
-    assert [one.mean for one in standings(sweep, "last")] == pytest.approx([5.15, 11.15])
+    assert standings(sweep)[0].mean == standings(sweep)[1].mean == pytest.approx(5.15, abs=1e-3)
+    assert [one.mean for one in standings(sweep, "last")] == pytest.approx([5.15, 11.15], abs=1e-3)
     told = verdicts(sweep)
     assert "change to" not in told[0]
     assert told[1].startswith(

@@ -1,5 +1,8 @@
 """A sweep's budget is of all its trials together, in all their attempts."""
 
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.journal import JOURNAL_NAME, events_in
 from satgan.train.progress import Progress
+from tests.train.conftest import until
 from tune.board import SweepBoard
 from tune.table import Row, sweep_in
 
@@ -83,3 +87,34 @@ def last_stop(row: Row) -> int:
     assert last["event"] == "stop"
     assert complete_steps(run)[-1] == last["step"]
     return int(last["step"])
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("local_ray")
+def test_a_sweep_that_is_stopped_has_its_trials_save(
+    tile_set: str, small: str, rates: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not a step is lost; no other trial begins."""
+    words = ["sweep", rates, "article", "--config", small, "--tiles", tile_set, "--store", str(tmp_path)]
+    words += ["--seeds", "1,2", "--train.steps", "1000000", "--train.checkpoint-steps", "1000000"]
+
+    def stop() -> None:
+        until(running)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def running() -> bool:
+        journals = (tmp_path / "rates").glob("trials/*/journal.jsonl")
+        return sum(b'"numbers"' in journal.read_bytes() for journal in journals) > 1
+
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(stop)
+        assert main([*words, "--max-concurrent", "2"]) == 130
+        stopping.result()
+    assert "the sweep rates was stopped; its trials have saved" in capsys.readouterr().err
+    rows = sweep_in(str(tmp_path / "rates")).rows
+    ran = [row for row in rows if row.state == "stopped"]
+    assert {row.state for row in rows} == {"stopped", "missing"}
+    assert len(ran) == 2
+    assert all(last_stop(row) == row.step > 0 for row in ran)

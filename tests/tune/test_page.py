@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
+from satgan.__main__ import main
 from satgan.config import load_config
 from satgan.doctor.finding import Finding
 from satgan.tiles.store import open_store
+from satgan.train.observed import observe_run
 from tests.gallery.browsing import PHONE, faults, opened
 from tests.gallery.conftest import browser
 from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
 from tests.tune.plans import found, row
+from tune.charts import parallel_coordinates
 from tune.page import sweep_page
 from tune.parquet import parquet_bytes
-from tune.scales import range_scale, scale_of
+from tune.scales import range_scale, scale_of, score_scale
 from tune.table import row_of
 
 __all__ = ["browser", "make_config", "threads_put_back", "tile_set"]  # fixtures
@@ -72,6 +75,27 @@ def test_tiles_of_trials_are_of_the_same_noise(make_config: MakeConfig) -> None:
     assert pictures[0] == pictures[1]
 
 
+def test_of_a_trials_judgements_only_those_by_as_many_tiles_as_the_last_are_told(
+    make_config: MakeConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another number of tiles gives other scores, and one may look like a best."""
+    outcome = run(make_config(judge={"tiles": 24, "wait": True}))
+    journal = Path(outcome.run) / "journal.jsonl"
+    other = {"step": 3, "event": "judged", "score": 0.5, "tiles": 40, "scores": {}}
+    first, *lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([first, json.dumps(other) + "\n", *lines]))
+    one = row_of(open_store(outcome.run), [])
+    assert one.tiles == 24
+    assert [step for step, _ in one.curve] == [5, 10, 12]
+    assert one.score == min(score for _, score in one.curve)
+    store = outcome.run.rpartition("/")[0]
+    logged = observe_run(open_store(store), "run")
+    assert (logged["scores"]["best"], logged["scores"]["tiles"]) == (one.score, 24)
+    capsys.readouterr()
+    assert main(["log", store]) == 0
+    assert f"{one.score:.2f} after {one.best_step}  24 tiles" in capsys.readouterr().out
+
+
 def test_the_table_holds_everything_of_every_trial(make_config: MakeConfig) -> None:
     outcome = run(make_config(judge={"tiles": 24, "wait": True}, train={"worker_price": 100}))
     one = row_of(open_store(outcome.run), ["recipe.generator_l2"])
@@ -101,6 +125,32 @@ def test_values_have_their_place_on_an_axis() -> None:
     assert many.at(1e-7) == 0
     assert many.at(10**-3.5) == pytest.approx(0.5)
     assert not range_scale(0.4, 1.0).log
+
+
+@pytest.mark.parametrize("scores", [[15.95, 19.34], [3.4, 3.5], [2.0, 90.0], [5.0]])
+def test_labels_of_an_axis_are_the_values_of_their_places(scores: list[float]) -> None:
+    """Not rounded to look like equal distances."""
+    scale = score_scale(scores)
+    ticks = scale.ticks()
+    assert len(ticks) >= 2
+    assert [scale.at(float(text)) for _, text in ticks] == pytest.approx([place for place, _ in ticks])
+
+
+def test_trials_with_one_checkpoint_each_have_their_points_among_the_learning_curves() -> None:
+    page = sweep_page(found(*(one._replace(curve=[(20, one.score or 0.0)]) for one in ROWS)))
+    curves = page[page.index("Learning curves") : page.index("What the doctor found")]
+    assert curves.count("<circle class=trial ") == 4
+    assert "<polyline" not in curves
+
+
+def test_labels_stand_above_the_lines_and_beside_the_axis_from_which_these_begin() -> None:
+    chart = parallel_coordinates(found(*ROWS))
+    first, *_ = re.findall(r'<line x1="([\d.]+)"', chart)
+    labels = re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor=(\w+) class=tick>([^<]+)<', chart)
+    assert [(float(x) < float(first), anchor) for x, anchor, text in labels if text in ("0", "0.0001")] == [
+        (True, "end"), (True, "end"),
+    ]  # fmt: skip
+    assert chart.rindex("<polyline") < chart.index("class=tick")
 
 
 def test_the_page_has_no_empty_part_for_the_end_of_runs_that_have_no_score_there() -> None:

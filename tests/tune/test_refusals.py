@@ -1,5 +1,6 @@
 """What a sweep refuses before anything starts, with one clear message."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tune.plan import record
         (("--gpus-per-trial", "1.5"), "share (0 to 1)"),
         (("--nmae", "x"), "--name"),
         (("--name", "tiles"), "choose another name"),
+        (("--recipe.beta1", "2"), "recipe.beta1 = '2': give less than 1"),
     ],
 )  # fmt: skip
 def test_a_command_line_that_cannot_be_is_refused(
@@ -78,3 +80,25 @@ def test_a_place_without_a_sweep_is_refused(tmp_path: Path, capsys: pytest.Captu
     ):
         assert main(words) == 2
         assert "no sweep in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--resume",)], ids=str)
+def test_tpe_without_optuna_is_refused_before_anything_starts(
+    tile_set: str, small: str, rates: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...],
+) -> None:  # fmt: skip
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    store = tmp_path / "store"
+    words = ["sweep", rates, "article", "--config", small, "--tiles", tile_set, "--store", str(store)]
+    assert main([*words, "--search", "tpe", "--trials", "1", "--seeds", "1", *more]) == 2
+    assert "pip install -e '.[optuna]'" in capsys.readouterr().err
+    assert not store.exists()
+
+
+def test_a_space_with_a_value_that_cannot_be_is_named(
+    tile_set: str, small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fast.yaml").write_text("vary:\n  recipe.beta1: [0.5, 7]\n")
+    words = ["sweep", str(tmp_path / "fast.yaml"), "article", "--config", small, "--tiles", tile_set, "--dry-run"]
+    assert main(words) == 2
+    assert f"satgan: {tmp_path / 'fast.yaml'}: recipe.beta1 = 7: " in capsys.readouterr().err
