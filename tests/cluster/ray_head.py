@@ -54,7 +54,7 @@ def head_running(folder: Path, surroundings: dict[str, str]) -> Iterator[Head]:
     command += [f"--{name}={port}" for name, port in ports.items()]
     own = {
         "PATH": f"{bin_folder}:{os.environ['PATH']}", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token),
-        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_worker_niceness": "0",
     }  # fmt: skip
     with (folder / "head.log").open("w") as log:
         running = subprocess.Popen(command, env=surroundings | own, stdout=log, stderr=log, cwd=folder)

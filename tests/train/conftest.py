@@ -21,7 +21,7 @@ from satgan.train.watch import Watch
 
 MakeConfig = Callable[..., Config]
 TILES, SIZE = 150, 16
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 240
 
 
 @pytest.fixture(autouse=True)
