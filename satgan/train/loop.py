@@ -1,33 +1,26 @@
 """One run: stream > step > journal > checkpoint. The same function in this process and in every Ray Train worker."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import islice
 
 from satgan.config import Config
-from satgan.gan.pair import Pair
 from satgan.gan.step import train_step
 from satgan.tiles.stream import Batch, TileStream
 from satgan.train import ranks
-from satgan.train.beginning import Start, check_agreement, note_start
-from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, restore
+from satgan.train.attempt import Attempt
+from satgan.train.checkpoint import FOLDER, name_of
 from satgan.train.checkup import Checkup
 from satgan.train.clock import Clock
 from satgan.train.cost import Meter
-from satgan.train.device import LaneRunner, decide, free_memory, recorder_on, training_device, usable_cores
+from satgan.train.device import free_memory
 from satgan.train.divergence import NotFinite, Rollback, roll_back, wrong_numbers, wrong_tensors
-from satgan.train.feed import Feed
 from satgan.train.film import Film
 from satgan.train.journal import JUDGED, MOVED, Journal
 from satgan.train.keeper import Keeper
-from satgan.train.lane_tree import lanes_of
-from satgan.train.origin import Origin, origin_of
-from satgan.train.outcome import Outcome, finished_outcome, is_finished
+from satgan.train.outcome import Outcome, finished_outcome
 from satgan.train.progress import Progress
-from satgan.train.recovery import Corrupt, go_back, recover
-from satgan.train.run_folder import RunFolder, write_config
 from satgan.train.scorer import Scorer
 from satgan.train.stop import stopped
-from satgan.train.sums import LaneSums
 from satgan.train.troubles import Troubles
 from satgan.train.watch import Entry, Watch
 
@@ -51,83 +44,48 @@ def train_loop(config: Config, watch: Watch) -> Outcome | None:
     """
     rollback: Rollback | None = None
     while True:
-        run = _Run(config, watch, rollback)
+        attempt = Attempt(config, watch, rollback)
         try:
-            return run.go()
+            with closing(attempt):
+                if attempt.is_finished():
+                    return finished_outcome(attempt.folder) if attempt.first else None
+                return _Steps(attempt, watch).go()
         except NotFinite as error:
             ranks.barrier()  # worker 0 has written what it was writing
-            rollback = roll_back(config, run.origin.attempt, error)
-            if run.first:
+            rollback = roll_back(config, attempt.origin.attempt, error)
+            if attempt.first:
                 watch.say(rollback.text())
-        del run
+        del attempt
         free_memory()  # two pairs of networks might not fit
 
 
-class _Run:
-    """The state of one worker's attempt at a run; `rollback` says why it is not the first one of this call."""
+class _Steps:
+    """What one worker does of an attempt, from its first step to its end."""
 
-    def __init__(self, config: Config, watch: Watch, rollback: Rollback | None) -> None:
-        config = Config.model_validate_json(ranks.from_first(decide(config).model_dump_json()))
-        threads = config.train.threads_per_lane
-        assert threads is not None
-        self.config, self.watch, self.train = config, watch, config.train
-        self.folder = RunFolder(self.train.store, self.train.name)
-        self.device = training_device(self.train.deterministic)
-        mine = lanes_of(ranks.rank(), ranks.world_size(), self.train.lanes)
-        self.feed = Feed(config, mine, self.device)
-        self.runner = LaneRunner(len(mine), threads, self.device, ranks.workers_on_this_machine())
-        self.sums = LaneSums(self.train.lanes, self.device, threads)
-        self.pair = Pair(config, mine, self.device, self.sums, self.runner, recorder_on(self.device))
-        self.first = ranks.rank() == 0
-        self.corrupt = self._recover(is_rollback=rollback is not None)
-        check_agreement(self.feed.tile_set, self.folder)
-        self.rollback, self.origin = rollback, Origin(self.feed.tile_set.digest)
-        self.start_step = self._resume()
+    def __init__(self, attempt: Attempt, watch: Watch) -> None:
+        self.attempt, self.watch = attempt, watch
+        self.config, self.train, self.folder = attempt.config, attempt.config.train, attempt.folder
+        self.pair, self.feed, self.start_step, self.first = (
+            attempt.pair,
+            attempt.feed,
+            attempt.start_step,
+            attempt.first,
+        )
         self.troubles = Troubles(watch.say)
-        self.film = Film(self.folder.store, config, self.troubles)
+        self.film = Film(self.folder.store, self.config, self.troubles)
         self.path_a_steps = 0.0
         self.meter: Meter | None = None  # worker 0's
-        self.checkup = Checkup(config)
-
-    def _recover(self, is_rollback: bool) -> list[Corrupt]:
-        """Worker 0 clears the way before anybody looks."""
-        if self.first:
-            self.watch.check()  # workers that are started anew may be late
-        found = recover(self.folder.store) if self.first else []
-        if is_rollback and self.first:
-            go_back(self.folder.store, self.train.checkpoint_steps)
-        ranks.barrier()
-        for corrupt in found:
-            self.watch.say(corrupt.text())
-        return found
-
-    def _resume(self) -> int:
-        steps = complete_steps(self.folder.store)
-        if steps:
-            checkpoint = Checkpoint(self.folder.store.child(f"{FOLDER}/{name_of(steps[-1])}"))
-            restore(self.pair, checkpoint)
-            self.origin = origin_of(checkpoint.state)
-        elif self.config.gan.discriminator_norm == "virtual":
-            self.pair.set_reference(self.feed.reference())
-        if self.rollback:
-            self.origin = self.origin._replace(attempt=self.rollback.attempt)
-        return steps[-1] if steps else 0
+        self.checkup = Checkup(self.config)
 
     def go(self) -> Outcome | None:
-        """The whole attempt; nothing where the run is complete."""
+        """All of them; the outcome on worker 0."""
         train = self.train
         with ExitStack() as stack:
-            for one in (self.folder, self.runner, self.sums):
-                stack.callback(one.close)
-            if self.start_step >= train.steps and ranks.first_says(
-                self.first and is_finished(self.folder, train.steps)
-            ):
-                return finished_outcome(self.folder) if self.first else None
             journal = stack.enter_context(self._new_journal()) if self.first else None
-            stream = stack.enter_context(self.feed.stream(self.start_step, self.origin.attempt))
+            stream = stack.enter_context(self.feed.stream(self.start_step, self.attempt.origin.attempt))
             clock = Clock(self.start_step, train.steps, train.lanes * train.lane_batch)
             if journal:
-                self._note_start(journal)
+                self.attempt.note_start(journal)
                 self.meter = Meter(train, ranks.world_size(), self.watch.bill, journal.dollars)
             keeper = self.keeper = self._keeper(journal, stack)
             for batch in islice(stream, train.steps - self.start_step):
@@ -167,7 +125,7 @@ class _Run:
             if self.start_step and self.start_step not in {entry["step"] for entry in judged}:
                 scorer.submit(self.start_step, self.pair.averaged_generator())
         keeper = Keeper(
-            self.config, self.folder, self.pair, self.film, scorer, self.origin, self.watch, self.troubles,
+            self.config, self.folder, self.pair, self.film, scorer, self.attempt.origin, self.watch, self.troubles,
             self.start_step,
         )  # fmt: skip
         stack.callback(keeper.close)
@@ -175,7 +133,7 @@ class _Run:
             journal.stands(keeper.sure_step)
         return keeper
 
-    def _step(self, batch: Batch, journal: Journal | None, clock: "Clock", stream: TileStream) -> dict[str, float]:
+    def _step(self, batch: Batch, journal: Journal | None, clock: Clock, stream: TileStream) -> dict[str, float]:
         """One step, with what is due after it."""
         step = batch.step
         is_logged = (step + 1) % self.train.log_steps == 0
@@ -230,7 +188,7 @@ class _Run:
         if not wrong:
             return
         if journal:
-            journal.event(step, "diverged", found=wrong, attempt=self.origin.attempt)
+            journal.event(step, "diverged", found=wrong, attempt=self.attempt.origin.attempt)
             journal.hand_in()
         raise NotFinite(step, wrong)
 
@@ -269,17 +227,7 @@ class _Run:
         share = {"path_a_share": self.path_a_steps / (step - self.start_step)}
         self.watch.numbers(step, figures | share | score)
 
-    def _note_start(self, journal: Journal) -> None:
-        if self.start_step:
-            self.watch.say(f"resuming {self.train.name} after step {self.start_step} of {self.train.steps}")
-        write_config(self.folder, self.config, self.origin)
-        here = {
-            "workers": ranks.world_size(), "device": self.device.type, "cache": self.feed.cache.kind,
-            "cores": usable_cores(), "tiles": self.feed.tile_set.manifest.tile_count,
-        }  # fmt: skip
-        note_start(journal, Start(self.start_step, self.origin, self.rollback, self.watch.restarts, self.corrupt), here)
-
-    def _show(self, step: int, numbers: dict[str, float], clock: "Clock", at_checkpoint: bool = False) -> None:
+    def _show(self, step: int, numbers: dict[str, float], clock: Clock, at_checkpoint: bool = False) -> None:
         if self.first:
             share = self.path_a_steps / (step - self.start_step)
             real, fake, fooling = (numbers[f"{name}_loss_before"] for name in ("real", "fake", "generator"))
@@ -288,7 +236,7 @@ class _Run:
                 at_checkpoint, self.keeper.score, self._cost().get("dollars"), self.checkup.summary(),
             ))  # fmt: skip
 
-    def _end(self, journal: Journal | None, clock: "Clock", stream: TileStream) -> Outcome | None:
+    def _end(self, journal: Journal | None, clock: Clock, stream: TileStream) -> Outcome | None:
         if journal is None:
             return None
         self.film.develop()

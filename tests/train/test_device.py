@@ -42,8 +42,8 @@ def test_the_gpu_is_taken_where_there_is_one(make_config: MakeConfig, monkeypatc
             # What `torch.cuda.get_per_process_memory_fraction` asks, by which room for tiles is found.
             assert not has_gpu or torch.cuda._utils._get_device_index(taken) == 1
     config, cpu, meta = make_config(train={"steps": 1}), torch.device("cpu:0"), torch.device("meta")
-    monkeypatch.setattr("satgan.train.loop.training_device", lambda deterministic: cpu)
-    monkeypatch.setattr("satgan.train.loop.Pair", Noted)
+    monkeypatch.setattr("satgan.train.attempt.training_device", lambda deterministic: cpu)
+    monkeypatch.setattr("satgan.train.attempt.Pair", Noted)
     run(config)
     assert given == [cpu]
     pair = Pair(config, range(4), meta, LaneSums(4, meta, threads=1), lambda work, lanes: None)

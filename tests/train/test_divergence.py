@@ -90,7 +90,7 @@ def test_a_rollback_holds_no_networks_of_the_attempts_before(
             super().__init__(*given)
             made.append(weakref.ref(self))
 
-    monkeypatch.setattr("satgan.train.loop.Pair", Counted)
+    monkeypatch.setattr("satgan.train.attempt.Pair", Counted)
     poison(2)
     run(make_config(train={"on_nan": "rollback"}))
     assert alive == [0, 0, 0]

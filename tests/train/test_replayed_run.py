@@ -17,13 +17,13 @@ from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
 def lanes_in_turn_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other, as on a GPU; the recorder of these tests knows the CPU alone."""
     monkeypatch.setattr("satgan.train.device.usable_cores", lambda: 1)
-    monkeypatch.setattr("satgan.train.loop.training_device", lambda deterministic: torch.device("cpu"))
+    monkeypatch.setattr("satgan.train.attempt.training_device", lambda deterministic: torch.device("cpu"))
 
 
 def replayed(monkeypatch: pytest.MonkeyPatch, config: Config, refuse: int = 10**9) -> tuple[Outcome, CpuRecorder]:
     recorder = CpuRecorder(refuse)
     with monkeypatch.context() as patched:
-        patched.setattr("satgan.train.loop.recorder_on", lambda device: recorder)
+        patched.setattr("satgan.train.attempt.recorder_on", lambda device: recorder)
         return run(config), recorder
 
 
@@ -56,11 +56,11 @@ def test_a_run_replayed_on_a_gpu_is_the_run(
 ) -> None:
     """Each checkpoint, too, though it is written while the next steps change what it is of; tiles come from the GPU's
     memory and from the host's."""
-    monkeypatch.setattr("satgan.train.loop.training_device", training_device)
+    monkeypatch.setattr("satgan.train.attempt.training_device", training_device)
     train = {"precision": precision, "checkpoint_steps": 2, "keep_checkpoints": 6}
     config = make_config(train=train, tiles={"cache": "memory"}, judge={"wait": True})
     with monkeypatch.context() as patched:
-        patched.setattr("satgan.train.loop.recorder_on", lambda device: None)
+        patched.setattr("satgan.train.attempt.recorder_on", lambda device: None)
         computed = run(config)
     outcome = run(make_config(train=train | {"name": "replayed"}, tiles={"cache": "device"}))
     assert events(outcome, "not_recorded") == []
