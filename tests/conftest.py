@@ -1,13 +1,18 @@
 """Fixtures that more than one room's tests use."""
 
 import os
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
+
+Begin = Callable[..., "subprocess.Popen[Any]"]
+"""Begins a process: a command, and `subprocess.Popen`'s further arguments."""
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Ray's workers stand back (nice 15) from whatever else runs: the test file beside theirs would starve them for minutes.
@@ -78,6 +83,22 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real imagery: {folder} is absent (it is not part of the repository)")
     return folder
+
+
+@pytest.fixture
+def begin() -> Iterator[Begin]:
+    """Begins processes, which leave no load behind where a test fails: they end with it."""
+    begun: list[subprocess.Popen[Any]] = []
+
+    def begin_one(command: Sequence[str], **how: Any) -> "subprocess.Popen[Any]":
+        begun.append(subprocess.Popen(command, start_new_session=True, **how))
+        return begun[-1]
+
+    yield begin_one
+    for one in begun:
+        if one.poll() is None:
+            os.killpg(one.pid, signal.SIGKILL)
+        one.communicate()
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Begin
+from tests.waiting import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -37,19 +40,19 @@ def test_scripts_train_makes_tiles_trains_and_says_where_things_lie(tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "1"])
 @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_saves_and_stops(tmp_path: Path, workers: str, word: signal.Signals) -> None:
+def test_one_signal_saves_and_stops(tmp_path: Path, begin: Begin, workers: str, word: signal.Signals) -> None:
     """Whoever computes: a checkpoint after the step, one message, status 130."""
     command = [str(ROOT / ".venv" / "bin" / "satgan"), "train", "--workers", workers, "--store", str(tmp_path)]
     command += ["--train.steps", "100000", "--train.checkpoint-steps", "10"]
     # Tests that run in the background of a shell inherit an ignored SIGINT.
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heard)
+    running = begin(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heard)
     assert running.stderr is not None
     for line in running.stderr:
         if line.startswith("step 10/"):
             break
     running.send_signal(word)
-    told = running.communicate(timeout=60)[1]
+    told = running.communicate(timeout=PATIENCE_SECONDS)[1]
     assert running.returncode == 130, told
     found = re.search(r"stopped after step (\d+) of 100000; (.*) is whole", told)
     assert found, told

@@ -22,7 +22,9 @@ from satgan.train.journal import events_in
 from satgan.train.lease import LEASE_NAME
 from tests.cluster.ray_head import Head, answer, head_running
 from tests.cluster.relay import Relay, relay_to
-from tests.train.conftest import made_tiles, until
+from tests.conftest import Begin
+from tests.train.conftest import made_tiles
+from tests.waiting import until
 from tune.table import sweep_in
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,26 +54,19 @@ def relay(head: Head) -> Iterator[Relay]:
 
 
 @pytest.fixture
-def laptop(head: Head, relay: Relay, tmp_path: Path) -> Iterator[Laptop]:
+def laptop(head: Head, relay: Relay, tmp_path: Path, begin: Begin) -> Laptop:
     """Runs satgan as a user at a laptop does; what it says goes into a file."""
     surroundings = os.environ | {
         "RAY_AUTH_TOKEN_PATH": str(head.token), "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{relay.port}",
         "PYTHONPATH": str(ROOT),
     }  # fmt: skip
-    started = list[subprocess.Popen[str]]()
 
     def run(*words: str, **others: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "satgan", *words]
-        heard = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-        one: subprocess.Popen[str] = subprocess.Popen(command, env=surroundings | others, cwd=tmp_path, **heard)  # type: ignore[call-overload]
-        started.append(one)
-        return one
+        heard = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return begin(command, env=surroundings | others, cwd=tmp_path, **heard)
 
-    yield run
-    for one in started:
-        if one.poll() is None:
-            os.killpg(one.pid, signal.SIGKILL)
-        one.communicate()
+    return run
 
 
 @pytest.mark.ray

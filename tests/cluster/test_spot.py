@@ -22,8 +22,9 @@ from satgan.train.checkpoint import complete_steps
 from satgan.train.ray_job import launch
 from satgan.train.start import prepare
 from tests.cluster.imds import Imds, imds_running
-from tests.train.conftest import MakeConfig, make_config, threads_put_back, tile_set, until
+from tests.train.conftest import MakeConfig, make_config, threads_put_back, tile_set
 from tests.train.test_ray_elastic import cluster
+from tests.waiting import until
 
 __all__ = ["cluster", "make_config", "threads_put_back", "tile_set"]  # fixtures
 

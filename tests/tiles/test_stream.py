@@ -21,9 +21,9 @@ from satgan.tiles.pieces import HostArena
 from satgan.tiles.plan import LanePlan
 from satgan.tiles.shards import open_tile_set, pack
 from satgan.tiles.stream import Pixels, TileStream
+from tests.waiting import PATIENCE_SECONDS, until
 
 TILES, PIECE_TILES, LANES, LANE_BATCH, SEED = 4003, 20, 8, 16, 5
-PATIENCE_SECONDS = 10.0
 
 
 class NumberedTiles:
@@ -92,13 +92,6 @@ def _no_thread_is_left() -> Iterator[None]:
     assert threads_of_streams() == []
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.001)
-
-
 def test_the_stream_carries_out_the_plan() -> None:
     plans = [LanePlan(TILES, PIECE_TILES, LANES, lane, LANE_BATCH, SEED) for lane in range(LANES)]
     expected = [[plan.tiles(step).tolist() for plan in plans] for step in range(40)]
@@ -151,7 +144,7 @@ def test_a_batch_stays_until_the_next_is_asked_for_and_memory_goes_round(prefetc
     expected = batches(20)
     with stream_of(source, prefetch_steps=prefetch_steps) as stream:
         for batch in islice(stream, 20):
-            wait_until(lambda: len(stream._ready) == prefetch_steps)
+            until(lambda: len(stream._ready) == prefetch_steps)
             assert np.array_equal(numbers_of(batch.tiles), expected[batch.step])
             places.add(batch.tiles.data_ptr())
     assert len(places) == prefetch_steps + 1
@@ -240,7 +233,7 @@ def test_memory_of_a_real_set_is_bounded(packed: Path) -> None:
 def test_nothing_is_read_without_end_while_nobody_consumes() -> None:
     source = NumberedTiles(tile_count=20_003)
     with stream_of(source, [0], lanes=1, prefetch_steps=4, connections=8):
-        wait_until(lambda: sum(source.reads.values()) == 16)
+        until(lambda: sum(source.reads.values()) == 16)
         time.sleep(0.05)
         assert sum(source.reads.values()) == 16, "this window and the next"
 
@@ -274,7 +267,7 @@ def test_as_many_pieces_are_read_at_once_as_there_are_connections(connections: i
     source = NumberedTiles(tile_count=12 * PIECE_TILES, on_read=read_together)
     with stream_of(source, [0], lanes=1, connections=connections) as stream:
         next(stream)
-        wait_until(lambda: len(source.reads) == 12)
+        until(lambda: len(source.reads) == 12)
     assert len(seen) == 12
     assert max(seen) == connections
 
@@ -308,9 +301,9 @@ def test_a_failure_is_raised_by_the_next_call_even_when_batches_are_ready() -> N
     source = NumberedTiles(tile_count=20_003, on_read=fail_later)
     with stream_of(source, [0], lanes=1, prefetch_steps=4, connections=16) as stream:
         next(stream)
-        wait_until(lambda: len(stream._ready) == 4)
+        until(lambda: len(stream._ready) == 4)
         may_fail.set()
-        wait_until(lambda: stream._failure is not None)
+        until(lambda: stream._failure is not None)
         assert stream._ready
         with pytest.raises(OSError, match="piece"):
             next(stream)
@@ -327,16 +320,18 @@ def test_leaving_early_stops_everything() -> None:
 
 
 def test_closing_waits_for_reads_under_way_and_for_no_others() -> None:
-    reading = threading.Event()
+    reading, go_on = threading.Event(), threading.Event()
 
     def slow(piece: int) -> None:
         reading.set()
-        time.sleep(0.2)
+        assert go_on.wait(PATIENCE_SECONDS)
 
-    with stream_of(NumberedTiles(on_read=slow), connections=1):
+    tiles = NumberedTiles(on_read=slow)
+    with stream_of(tiles, connections=1):
         assert reading.wait(PATIENCE_SECONDS)
-        began = time.monotonic()
-    assert time.monotonic() - began < 3.0
+        threading.Timer(0.2, go_on.set).start()
+    assert go_on.is_set()
+    assert sum(tiles.reads.values()) == 1
     assert threads_of_streams() == []
 
 
@@ -364,7 +359,7 @@ def test_waiting_is_measured() -> None:
         threading.Timer(0.1, release.set).start()
         next(stream)
         first = stream.waited_seconds
-        wait_until(lambda: len(stream._ready) == 4)
+        until(lambda: len(stream._ready) == 4)
         list(islice(stream, 2))
     assert 0.05 < first < PATIENCE_SECONDS
     assert stream.waited_seconds - first < first / 2

@@ -1,7 +1,6 @@
 """A small tile set and runs of a narrow pair of networks on it."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from satgan.train.watch import Watch
 
 MakeConfig = Callable[..., Config]
 TILES, SIZE = 150, 16
-PATIENCE_SECONDS = 240
 
 
 @pytest.fixture(autouse=True)
@@ -99,14 +97,6 @@ def after_steps(monkeypatch: pytest.MonkeyPatch, count: int) -> threading.Event:
 
     monkeypatch.setattr("satgan.train.loop.train_step", counted)
     return reached
-
-
-def until(reached: Callable[[], object]) -> None:
-    """Waits for something, not for ever."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not reached():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.05)
 
 
 def weights_of(checkpoint: str) -> dict[str, bytes]:

@@ -23,7 +23,8 @@ from satgan.train.start import finished, prepare
 from satgan.train.troubles import Troubles
 from satgan.train.wandb_logger import wandb_mode
 from satgan.train.watch import Watch
-from tests.train.conftest import MakeConfig, run, until
+from tests.train.conftest import MakeConfig, run
+from tests.waiting import until
 
 WITHOUT = "is not installed: .venv/bin/pip install -e '.[mlflow,wandb]'"
 LIBRARIES = pytest.mark.filterwarnings("default")  # theirs are not ours to mend

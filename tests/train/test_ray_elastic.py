@@ -21,7 +21,8 @@ from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.ray_job import launch
 from satgan.train.start import prepare
-from tests.train.conftest import MakeConfig, journal_numbers, run, until, weights_of
+from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
+from tests.waiting import until
 
 SOONER = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 200, "health_check_failure_threshold": 5}
 HEAD = {"num_cpus": 1, "include_dashboard": False, "_system_config": SOONER}

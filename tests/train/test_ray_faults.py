@@ -27,7 +27,9 @@ from satgan.train.ray_board import Noticeboard, open_board
 from satgan.train.ray_faults import FRUITLESS_STARTS, Referee
 from satgan.train.ray_job import launch
 from satgan.train.start import prepare
-from tests.train.conftest import PATIENCE_SECONDS, MakeConfig, journal_numbers, run, until, weights_of
+from tests.conftest import Begin
+from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
+from tests.waiting import PATIENCE_SECONDS, until
 
 CPUS = 4
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -53,7 +55,7 @@ def events(run_folder: str | Path, event: str) -> list[dict[str, Any]]:
 
 def test_a_run_outlives_a_hung_worker(make_config: MakeConfig, local_ray: None) -> None:
     """One that is stopped is killed and replaced; nothing but time is lost."""
-    train = {"steps": 120, "checkpoint_steps": 20, "hang_seconds": 3}
+    train = {"steps": 600, "checkpoint_steps": 20, "hang_seconds": 15}
     alone = run(make_config(train=train | {"name": "alone"}))
     config, _ = prepare(make_config(train=train | {"workers": 2}), lambda text: None)
     store = open_store(f"{config.train.store}/run")
@@ -72,14 +74,15 @@ def test_a_run_outlives_a_hung_worker(make_config: MakeConfig, local_ray: None) 
     outcome = launch(config, show, said.append)
     assert weights_of(outcome.checkpoint) == weights_of(alone.checkpoint)
     assert journal_numbers(outcome.run) == journal_numbers(alone.run)
-    assert shown[-1] == outcome.step == 120
+    assert shown[-1] == outcome.step == 600
+    assert hung, "the run was over before a worker could be stopped"
     (restart,) = events(outcome.run, "restart")
     assert f"(process {hung[0]} on " in restart["why"]
     assert "did not answer" in restart["why"]
     assert restart["attempt"] == 2
     assert restart["step"] >= stood[0], "what stood was lost"
     told = [text for text in said if not text.startswith("doctor: ")]  # which may find the machine slow
-    resumed = f"resuming run after step {restart['step']} of 120"
+    resumed = f"resuming run after step {restart['step']} of 600"
     assert (told[0].startswith(restart["why"]), told[1:]) == (True, [resumed])
     assert not alive(hung[0])
 
@@ -237,17 +240,15 @@ class _Holder:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=str)
 def test_a_signal_to_the_whole_group_is_for_the_driver(
-    make_config: MakeConfig, tmp_path: Path, number: signal.Signals
+    make_config: MakeConfig, begin: Begin, tmp_path: Path, number: signal.Signals
 ) -> None:
     """As `timeout` sends it, or a terminal that is closed: the run is saved, says so, and is in the log."""
     file, folder = tmp_path / "run.yaml", tmp_path / "runs" / "run"
     train = {"workers": 1, "steps": 10**6, "checkpoint_steps": 10**5}
     file.write_text(yaml.safe_dump(make_config(train=train).model_dump(mode="json")))
     heard = partial(signal.signal, number, signal.SIG_DFL)  # whatever a shell has this process ignore
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "satgan", "train", "article", "--config", str(file)],
-        stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heard,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "satgan", "train", "article", "--config", str(file)]
+    driver = begin(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     until(lambda: (folder / "journal.jsonl").exists() and events(folder, "start"))
     os.killpg(driver.pid, number)
     os.kill(driver.pid, number)
@@ -258,7 +259,9 @@ def test_a_signal_to_the_whole_group_is_for_the_driver(
     assert (entry["outcome"], entry["step"]) == ("stopped", step)
 
 
-def test_a_run_outlives_its_killed_driver_and_a_killed_worker(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_a_run_outlives_its_killed_driver_and_a_killed_worker(
+    make_config: MakeConfig, begin: Begin, tmp_path: Path
+) -> None:
     """The driver takes its Ray along; the same command goes on, loses a worker, goes on; stdout has results alone."""
     train = {"steps": 240, "checkpoint_steps": 20, "log_steps": 1}
     alone = run(make_config(train=train | {"name": "alone"}))
@@ -266,20 +269,20 @@ def test_a_run_outlives_its_killed_driver_and_a_killed_worker(make_config: MakeC
     file.write_text(yaml.safe_dump(make_config(train=train | {"workers": 2}).model_dump(mode="json")))
     command = [sys.executable, "-m", "satgan", "train", "article", "--config", str(file), "--json"]
 
-    driver = subprocess.Popen(command, stderr=subprocess.DEVNULL, text=True)
+    driver = begin(command, stderr=subprocess.DEVNULL, text=True)
     until(lambda: len(list(folder.glob("checkpoints/*/COMPLETE"))) > 1)
     workers = train_workers(driver.pid)
     assert len(workers) == 2
     driver.kill()
     driver.wait()
 
-    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    driver = begin(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until(lambda: train_workers(driver.pid))
     assert not any(map(alive, workers)), "they could write into the run"
     until(lambda: events(folder, "resume"))
     lost = train_workers(driver.pid)[-1]
     os.kill(lost, signal.SIGKILL)
-    results, told = driver.communicate()
+    results, told = driver.communicate(timeout=PATIENCE_SECONDS)
     assert driver.returncode == 0, told
     assert "resuming run after step" in told
     assert "starting workers anew" in told

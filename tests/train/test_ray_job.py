@@ -18,7 +18,8 @@ from satgan.train.ray_board import open_board, watching
 from satgan.train.ray_job import as_begun, launch
 from satgan.train.start import hold, prepare, start
 from satgan.train.stop import StopSignals
-from tests.train.conftest import PATIENCE_SECONDS, MakeConfig, made_tiles, run, until, weights_of
+from tests.train.conftest import MakeConfig, made_tiles, run, weights_of
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 def silent(told: object) -> None:

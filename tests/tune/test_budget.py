@@ -13,7 +13,7 @@ from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.journal import JOURNAL_NAME, events_in
 from satgan.train.progress import Progress
-from tests.train.conftest import until
+from tests.waiting import until
 from tune.board import SweepBoard
 from tune.table import Row, sweep_in
 
@@ -101,8 +101,10 @@ def test_a_sweep_that_is_stopped_has_its_trials_save(
     words += ["--seeds", "1,2", "--train.steps", "1000000", "--train.checkpoint-steps", "1000000"]
 
     def stop() -> None:
-        until(running)
-        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            until(running)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def running() -> bool:
         journals = (tmp_path / "rates").glob("trials/*/journal.jsonl")

@@ -12,6 +12,7 @@ from satgan.config import load_config
 from satgan.errors import InputError
 from satgan.train.ray_cluster import slots_of
 from tests.tune.plans import plan_of
+from tests.waiting import PATIENCE_SECONDS
 from tune.room import check_placed, slots, trials_at_once, with_shared_prices
 
 none = partial(slots_of, {"max_workers": 0, "head_node_type": "head", "available_node_types": {"head": {}}})
@@ -76,7 +77,7 @@ def two_cores() -> Iterator[None]:
 
 
 def test_workers_are_given_the_time_in_which_machines_come(two_cores: None) -> None:
-    config = load_config("demo", {"train": {"start_seconds": 1}})
-    check_placed(plan_of(workers=2, base_config=config), 1, False)
+    patient, hurried = (load_config("demo", {"train": {"start_seconds": seconds}}) for seconds in (PATIENCE_SECONDS, 1))
+    check_placed(plan_of(workers=2, base_config=patient), 1, False)
     with pytest.raises(InputError, match="no room for 1 s"):
-        check_placed(plan_of(workers=2, base_config=config), 2, False)
+        check_placed(plan_of(workers=2, base_config=hurried), 2, False)

@@ -15,13 +15,12 @@ from satgan.config import load_config
 from satgan.sweep_verbs import SEEDS
 from satgan.train.ray_cluster import slots_at_most
 from tests.tune.plans import plan_of
+from tests.waiting import PATIENCE_SECONDS
 from tune import sweep as sweeping
 from tune.board import open_sweep_board
 from tune.plan import Plan
 from tune.room import machines_of_cluster, trials_at_once
 from tune.trial_run import share_gpu_memory
-
-PATIENCE_SECONDS = 60
 
 
 class Doorman:

@@ -19,8 +19,9 @@ from satgan.sweep_verbs import plan_from, sweep_parser
 from satgan.tiles.shards import pack
 from satgan.tiles.store import open_store
 from satgan.train.journal import JOURNAL_NAME, events_in
-from tests.train.conftest import made_tiles, run, until, weights_of
+from tests.train.conftest import made_tiles, run, weights_of
 from tests.tune.conftest import SMALL
+from tests.waiting import until
 from tune.sweep import sweep
 from tune.table import Found, Row, sweep_in
 
