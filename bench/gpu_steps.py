@@ -59,6 +59,7 @@ def article_rows(setting: Setting) -> Iterator[Row]:
         setting,
         {
             "one and one": (large, fast),
+            "any algorithm": (large, partial(fast, deterministic=False)),
             "recipe": (large, whole_recipe),
             "lane": (lane, fast),
             "lanes": (setting.config("article", 64, lanes=2 if setting.is_smoke else 8), fast),
@@ -72,6 +73,8 @@ def article_rows(setting: Setting) -> Iterator[Row]:
     yield Row(
         "… the plain loop, float32", found.told("plain"), share=f"ours {found.ratio('one and one', 'plain'):.2f}×"
     )
+    price = found.ratio("one and one", "any algorithm")
+    yield Row("… `train.deterministic` no", found.told("any algorithm"), share=f"reproducible {price:.2f}×")
     yield judged("… the whole recipe", found.told("recipe"), "≥ 40 % of its roof", found.roof_share("recipe") / 0.4)
     share = found.ratio("lane", "one and one") / 0.75
     yield judged("… one lane of 64", found.told("lane"), "≥ 75 % of batch 512's", share)

@@ -135,20 +135,31 @@ def plain(config: Config, batches: Sequence[Batch], device: torch.device) -> Var
 
     def step(turn: int) -> object:
         batch = batches[turn % len(batches)]
-        # As pytorch/examples sets it; ours computes under the settings of a run, which are reproducible.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False):
-            return loop.step(batch.plain_tiles, batch.draws.noise[0])
+        return loop.step(batch.plain_tiles, batch.draws.noise[0])
 
-    return Variant("plain loop, float32", same_work(config, "float32"), (Part(1.0, step),))
+    # As pytorch/examples sets it; ours computes under the settings of a run, which are reproducible.
+    return Variant("plain loop, float32", same_work(config, "float32"), (Part(1.0, _with_any_algorithm(step)),))
 
 
 def same(
-    config: Config, batches: Sequence[Batch], device: torch.device, precision: str, recorded: bool = True
-) -> Variant:
-    """Our step doing the same work."""
+    config: Config, batches: Sequence[Batch], device: torch.device, precision: str, recorded: bool = True,
+    deterministic: bool = True,
+) -> Variant:  # fmt: skip
+    """Our step doing the same work; `deterministic` as the option of a run."""
     config = same_work(config, precision)
     ours = OurStep(config, batches, device, recorded)
-    return Variant(f"ours, same work, {precision}", config, (Part(1.0, ours.step),))
+    step = ours.step if deterministic else _with_any_algorithm(ours.step)
+    return Variant(f"ours, same work, {precision}", config, (Part(1.0, step),))
+
+
+def _with_any_algorithm(step: Callable[[int], object]) -> Callable[[int], object]:
+    """On a GPU cuDNN tries its algorithms and takes the fastest, as in a run with `train.deterministic` no."""
+
+    def fastest(turn: int) -> object:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False):
+            return step(turn)
+
+    return fastest
 
 
 def whole_recipe(config: Config, batches: Sequence[Batch], device: torch.device, recorded: bool = True) -> Variant:
