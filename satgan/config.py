@@ -14,7 +14,7 @@ from satgan.errors import ConfigError, nearest
 from satgan.groups import GanConfig, Group, JudgeConfig, RecipeConfig, TilesConfig, TrainConfig
 from satgan.kinds import MOST_CHANNELS, refusal_of
 from satgan.presets import NETWORKS, PRESETS
-from satgan.scaling import RATES_AT_64, STEMS, doublings, filters_for, fits, ladder_of, learning_rate
+from satgan.scaling import RATES_AT_64, STEMS, doublings, filters_for, ladder_of, learning_rate, stem_of
 
 
 class Config(Group):
@@ -118,7 +118,7 @@ def load_config(preset: str, *layers: Mapping[str, Mapping[str, Any]]) -> Config
 
 def networks_for(gan: GanConfig, size: int, channels: int) -> str:
     """What to do where tiles are of another size or other channels than the networks make: options, or a preset."""
-    stem = next((stem for stem in sorted(STEMS, key=lambda stem: stem != gan.stem) if fits(size, stem)), None)
+    stem = stem_of(size)
     if stem is None:
         sizes = " or ".join(f"{stem} · 2ⁿ" for stem in STEMS)
         return f"cut the tiles anew, or enlarge them: networks make sizes of {sizes} pixels, such as --size 64"

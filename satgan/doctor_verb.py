@@ -2,7 +2,7 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def _examine(words: Sequence[str]) -> None:
     add_config_options(parser, words)
     given = parser.parse_all(words)
     codes = choose(_codes(given.select), _codes(given.ignore))
-    records = _records(given)
+    records = _records(given, codes)
     findings = examine(records, codes)
     _print(findings, asked(records, codes), given.json)
     if failing := at_least(findings, given.fail_on):
@@ -58,8 +58,8 @@ def _codes(text: str) -> list[str]:
     return [code for code in text.split(",") if code]
 
 
-def _records(given: Namespace) -> list[Record]:
-    """What the subject is, as records: a config with its tile set, a set, or a run with its config."""
+def _records(given: Namespace, codes: Collection[str]) -> list[Record]:
+    """What the subject is, as records for these rules: a config with its tile set, a set, or a run with its config."""
     subject = given.preset
     if subject in PRESETS or Path(subject).suffix in YAML:
         return _config_records(given)
@@ -69,7 +69,7 @@ def _records(given: Namespace) -> list[Record]:
     if store.exists(CONFIG_NAME):
         from satgan.train.examined import examine_run
 
-        return list(examine_run(subject))
+        return list(examine_run(subject, codes))
     return [_tiles_record(subject)]
 
 

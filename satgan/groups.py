@@ -26,7 +26,7 @@ from satgan.kinds import (
     as_number,
 )
 from satgan.presets import NETWORKS
-from satgan.scaling import RATES_AT_64, doublings, filters_for, fits, fitting_sizes, ladder_of
+from satgan.scaling import RATES_AT_64, doublings, filters_for, fitting_sizes, ladder_of, stem_of
 
 
 class Group(BaseModel):
@@ -126,7 +126,7 @@ class GanConfig(Group):
 
     @model_validator(mode="after")
     def _ladder_fits(self) -> "GanConfig":
-        if not fits(self.size, self.stem):
+        if stem_of(self.size) != self.stem:
             raise ValueError(f"size = {self.size} is not stem · 2ⁿ: {fitting_sizes(self.size, self.stem)}")
         if len(self.filters) != self.doublings:
             fitting = ",".join(map(str, ladder_of(self.filters, self.doublings)))

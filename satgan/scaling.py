@@ -30,15 +30,14 @@ def doublings(size: int, stem: int) -> int:
 STEMS = (4, 7)
 
 
-def fits(size: int, stem: int) -> bool:
-    """Whether a size is stem · 2ⁿ, with one doubling or more."""
-    return size >= 2 * stem and size == stem * 2 ** doublings(size, stem)
+def stem_of(size: int) -> int | None:
+    """The stem that gives a size when it is doubled, once or more often; None: none does. Two never do."""
+    return next((stem for stem in STEMS if size >= 2 * stem and size == stem * 2 ** doublings(size, stem)), None)
 
 
 def fitting_sizes(size: int, stem: int) -> str:
     """What to do about a size that is not stem · 2ⁿ."""
-    (other,) = set(STEMS) - {stem}
-    if fits(size, other):
+    if (other := stem_of(size)) is not None:
         return f"with --gan.stem {other} it is"
     return f"with stem {stem} choose one of {', '.join(str(stem * 2**n) for n in range(1, 8))}"
 

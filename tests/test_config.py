@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from satgan.config import FREE_OPTIONS, Config, load_config
+from satgan.config import FREE_OPTIONS, Config, load_config, networks_for
 from satgan.errors import ConfigError
 from satgan.presets import NETWORKS, PRESETS
+from satgan.scaling import STEMS
 
 
 def test_later_layers_win() -> None:
@@ -121,6 +122,30 @@ def test_filters_follow_the_size() -> None:
             assert len(found) == load_config(preset, {"gan": {"size": size, "stem": stem}}).gan.doublings
             assert found[0] == NETWORKS[preset]["filters"][0]
             assert all(deep // 2 == shallow for deep, shallow in pairwise(found))
+
+
+def refusal(stem: int | str, size: int) -> str:
+    """What is said of networks; nothing where they are accepted."""
+    try:
+        load_config("dcgan", {"gan": {"stem": stem, "size": size}})
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_what_is_said_of_a_size_names_the_stem_that_makes_it(stem: int) -> None:
+    """A refused config and tiles of another size are told the same, and it helps; no other stem is named in vain."""
+    gan = load_config("dcgan", {"gan": {"stem": stem, "size": 8 * stem}}).gan
+    named = list[int]()
+    for size in range(1, 130):
+        said = re.findall(r"--gan\.stem (\d)", networks_for(gan, size, 3))
+        assert re.findall(r"--gan\.stem (\d)", refusal(stem, size)) == said
+        for option in said:
+            assert refusal(option, size) == ""
+            named.append(size)
+    (other,) = set(STEMS) - {stem}
+    assert named == [size for size in range(1, 130) if size in (other * 2**n for n in range(1, 9))]
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def _half(side: Side) -> int | None:
 def _reference(reals: Side, taken: Tiles, held_out: Side | None, seed: int) -> Reference:
     count = len(taken) // 2
     if reals.tile_set is not None and held_out is None:
-        return reference_of(reals.tile_set, count, seed)
+        return reference_of(reals.tile_set, count, seed, taken)
     held = None if held_out is None else held_out.take(min(count, held_out.available or count))
     return make_reference(taken, held)
 
@@ -201,5 +201,5 @@ def _reference(reals: Side, taken: Tiles, held_out: Side | None, seed: int) -> R
 def _seen(reals: Side, taken: Tiles, seed: int, extractor: Extractor, tell: Tell) -> InceptionReference:
     """The real side by Inception features: of the same tiles as our own reference."""
     if reals.tile_set is not None:
-        return inception_reference_of(reals.tile_set, len(taken) // 2, seed, extractor, tell)
+        return inception_reference_of(reals.tile_set, taken, seed, extractor, tell)
     return make_inception_reference(taken, extractor, tell)

@@ -15,7 +15,7 @@ from satgan.errors import StoreForbidden
 from satgan.judge.features import frechet_distance
 from satgan.judge.inception import Layer, inception_features
 from satgan.judge.kept import seal, unseal
-from satgan.judge.reference import FOLDER, SPLITS, pick_tiles, random_halves
+from satgan.judge.reference import FOLDER, SPLITS, random_halves
 from satgan.randomness import Purpose, generator
 from satgan.tiles.tile_set import TileSet
 
@@ -128,22 +128,28 @@ def make_inception_reference(reals: Tiles, extractor: Extractor, tell: Tell) -> 
 
 
 def inception_reference_of(
-    tile_set: TileSet, tiles_per_side: int, seed: int, extractor: Extractor, tell: Tell
+    tile_set: TileSet, reals: Tiles, seed: int, extractor: Extractor, tell: Tell
 ) -> InceptionReference:
-    """The real side of 2 · `tiles_per_side` tiles of a set, the same as our own scores take: made once, then kept in
-    the set's folder or prefix under `judge/`. Where that cannot be written it is made every time.
+    """The real side of tiles of a set, the same as our own scores take: made once, then kept in the set's folder or
+    prefix under `judge/`. Where that cannot be written it is made every time.
+
+    Args:
+        tile_set: where they are from.
+        reals: what `pick_tiles` gives of it, `[2N, S, S, C] uint8`.
+        seed: by which they were picked.
+        extractor: the network.
+        tell: hears how far it is.
 
     Raises:
-        TilesError: the set has fewer tiles.
         CorruptData: what is kept differs from its digest.
-        StoreError: the set cannot be read.
+        StoreError: it cannot be read or written.
     """
-    about = f"{tile_set.digest[:16]}-{tiles_per_side}-{seed}"
+    about = f"{tile_set.digest[:16]}-{len(reals) // 2}-{seed}"
     key = f"{FOLDER}/{about}-inception-{extractor.sha256[:16]}-v{VERSION}.reference"
     if tile_set.store.exists(key):
         kept = unseal(tile_set.store.read(key), VERSION, f"an Inception reference, {tile_set.store.url}/{key},")
         return InceptionReference(kept.pop("features"), {name: float(value[0]) for name, value in kept.items()})
-    reference = make_inception_reference(pick_tiles(tile_set, 2 * tiles_per_side, seed), extractor, tell)
+    reference = make_inception_reference(reals, extractor, tell)
     floors = {name: np.array([value]) for name, value in reference.floors.items()}
     with suppress(StoreForbidden):
         tile_set.store.write(key, seal({"features": reference.features, **floors}, VERSION))

@@ -126,9 +126,15 @@ def random_halves(reals: NDArray[Number]) -> Iterator[tuple[NDArray[Number], NDA
         yield one, other
 
 
-def reference_of(tile_set: TileSet, tiles_per_side: int, seed: int) -> Reference:
+def reference_of(tile_set: TileSet, tiles_per_side: int, seed: int, reals: Tiles | None = None) -> Reference:
     """The reference of 2 · `tiles_per_side` tiles of a set: made once, then kept in the set's own folder or prefix,
     under `judge/`. Where that cannot be written it is made every time.
+
+    Args:
+        tile_set: where from.
+        tiles_per_side: N.
+        seed: see `pick_tiles`.
+        reals: the 2N tiles that `pick_tiles` gives, where they were read already.
 
     Raises:
         TilesError: the set has fewer tiles, or they are too few.
@@ -138,7 +144,7 @@ def reference_of(tile_set: TileSet, tiles_per_side: int, seed: int) -> Reference
     key = f"{FOLDER}/{tile_set.digest[:16]}-{tiles_per_side}-{seed}-v{VERSION}.reference"
     if tile_set.store.exists(key):
         return load_reference(tile_set.store.read(key))
-    reference = make_reference(pick_tiles(tile_set, 2 * tiles_per_side, seed))
+    reference = make_reference(pick_tiles(tile_set, 2 * tiles_per_side, seed) if reals is None else reals)
     with suppress(StoreForbidden):
         tile_set.store.write(key, save_reference(reference))
     return reference

@@ -36,6 +36,7 @@ BEST_NAME, HISTORY_FOLDER = "best.json", "history/"
 STATE_NAME, COMPLETE_NAME, GENERATOR_NAME = "state.json", "COMPLETE", "generator.safetensors"
 DISCRIMINATOR_NAME = "discriminator.safetensors"
 PATTERN = rf"{FOLDER}/step-(\d{{8,}})/{COMPLETE_NAME}"
+PART_BYTES = 8 * 2**20
 Tensors = dict[str, Tensor]
 
 
@@ -126,13 +127,17 @@ class Checkpoint:
         return network.eval()
 
     def verify(self) -> None:
-        """Reads every file.
+        """Reads every file, once all are there; of none more than 8 MB is in memory.
 
         Raises:
             CorruptData: one is gone, or differs from its digest.
         """
+        sizes_bytes = dict(self.store.list())
+        for name in self.state["sha256"]:
+            if name not in sizes_bytes:
+                raise self._lacks(name)
         for name, recorded in self.state["sha256"].items():
-            self._verify(name, self._read(name), recorded)
+            self._compare(name, sizes_bytes[name], self._digest(name, sizes_bytes[name]), recorded)
 
     def tensors(self, name: str) -> Tensors:
         """What a safetensors file holds, verified."""
@@ -155,15 +160,29 @@ class Checkpoint:
         try:
             return self.store.read(name)
         except StoreMissing as error:
-            raise CorruptData(f"{self.store.url} lacks the file {name}", self._remedy()) from error
+            raise self._lacks(name) from error
+
+    def _digest(self, name: str, size_bytes: int) -> str:
+        digest, buffer = hashlib.sha256(), memoryview(bytearray(min(size_bytes, PART_BYTES)))
+        try:
+            for offset in range(0, size_bytes, PART_BYTES):
+                self.store.read_range_into(name, offset, buffer[: size_bytes - offset], digest.update)
+        except StoreMissing as error:  # since it was listed
+            raise self._lacks(name) from error
+        return digest.hexdigest()
 
     def _verify(self, name: str, raw: bytes, recorded: str) -> None:
-        found = hashlib.sha256(raw).hexdigest()
+        self._compare(name, len(raw), hashlib.sha256(raw).hexdigest(), recorded)
+
+    def _compare(self, name: str, size_bytes: int, found: str, recorded: str) -> None:
         if found != recorded:
             raise CorruptData(
-                f"{self.store.url}/{name} has {len(raw)} bytes with sha256 {found}, but {recorded} was recorded",
+                f"{self.store.url}/{name} has {size_bytes} bytes with sha256 {found}, but {recorded} was recorded",
                 self._remedy(),
             )
+
+    def _lacks(self, name: str) -> CorruptData:
+        return CorruptData(f"{self.store.url} lacks the file {name}", self._remedy())
 
     def _remedy(self) -> str:
         return "give an earlier checkpoint; `satgan train` goes on from the newest one that is whole by itself"

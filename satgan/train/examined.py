@@ -1,12 +1,13 @@
 """A run that lies in a store, as the doctor looks at it: its journal, its files, and its twins beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from satgan.config import Config
 from satgan.doctor.records import ConfigRecord, Corrupt, Entry, Machine, RunRecord, Twin
-from satgan.errors import CorruptData, SatganError
-from satgan.tiles.store import FolderStore, Store, open_store
+from satgan.doctor.rules import EVERY
+from satgan.errors import CheckpointError, CorruptData, SatganError, StoreMissing
+from satgan.tiles.store import Store, open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.device import this_machine
 from satgan.train.journal import JOURNAL_NAME, dollars_of, entries_in, seconds_in
@@ -61,8 +62,12 @@ def told_by(run: Store) -> Told:
     return Told(name, config, origin, versions, entries, events, seconds_in(lines), dollars_of(lines) or None)
 
 
-def examine_run(url: str) -> tuple[ConfigRecord, RunRecord]:
+def examine_run(url: str, codes: Collection[str] = EVERY) -> tuple[ConfigRecord, RunRecord]:
     """A run's config on the machine that computed it, and its record.
+
+    Args:
+        url: of the run.
+        codes: of the rules that will be asked; the newest checkpoint, 0.9 GB of `article`, is read for S09 alone.
 
     Raises:
         InputError: there is no run.
@@ -74,7 +79,7 @@ def examine_run(url: str) -> tuple[ConfigRecord, RunRecord]:
     logged, corrupt = None, None
     if not is_running(run):
         logged = any(entry["run"] == told.name for entry in logged_runs(read_log(above(run))))
-        corrupt = _corrupt(run) if isinstance(run, FolderStore) else None  # a bucket's would be a download of gigabytes
+        corrupt = _corrupt(run) if "S09" in codes else None
     record = RunRecord(
         told.config, told.entries, told.events, pictures, len(complete_steps(run)), corrupt, logged, _twin(run, told)
     )  # fmt: skip
@@ -85,11 +90,12 @@ def _corrupt(run: Store) -> Corrupt | None:
     """Nothing of a run that was started meanwhile: it sets aside and removes checkpoints itself."""
     try:
         step, faults = newest_whole(run)
-        found = "; ".join(fault.found for fault in faults.values())
-        corrupt = Corrupt(f"{found}; the run goes on from step {step}", "") if faults else None
+        goes_on = f"the run goes on from step {step}, whose every file was read"
+        found = "; ".join([*(fault.found for fault in faults.values()), goes_on])
+        corrupt = Corrupt(found, "") if faults else None
     except CorruptData as error:
         corrupt = Corrupt(error.found, error.remedy)
-    except SatganError:  # it was removed meanwhile
+    except (CheckpointError, StoreMissing):  # it was removed meanwhile
         return None
     return None if is_running(run) else corrupt
 

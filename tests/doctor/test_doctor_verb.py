@@ -11,6 +11,8 @@ from satgan.doctor.finding import LEVELS
 from satgan.doctor.limits import LIMITS
 from satgan.doctor.pages import PARTS, pages
 from satgan.doctor.rules import RULES
+from satgan.errors import StoreUnreachable
+from satgan.tiles.store import Store, open_store
 from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
 
 __all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
@@ -48,24 +50,50 @@ def test_only_rules_that_look_at_such_a_thing_are_counted(doctor: Doctor, tile_s
 
 
 def test_a_newest_checkpoint_that_is_corrupt_is_seen_and_touched_by_nobody(
-    doctor: Doctor, make_config: MakeConfig
+    doctor: Doctor, make_config: MakeConfig, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S09: and from where the run will go on."""
-    outcome = run(make_config())
+    """S09: in a folder as in a bucket, and from where the run will go on."""
+    store = open_store(run(make_config(train={"store": place})).run)
     select = ("--select", "S09")
-    assert doctor(outcome.run, *select)[0] == 0
-    checkpoints = Path(outcome.run, "checkpoints")
-    for name, then in (
-        ("step-00000012", "the run goes on from step 10"),
-        ("step-00000010", "step 5"),
-        ("step-00000005", "none of the 3"),
+    assert doctor(store.url, *select)[0] == 0
+    for damage, found, then in (
+        (_flip_a_byte, "step-00000012/optimizers.safetensors has", "the run goes on from step 10, whose every file"),
+        (_cut_short, "step-00000010/history/lane-003.safetensors has", "the run goes on from step 5, whose every file"),
+        (_remove, "step-00000005 lacks the file discriminator.safetensors", "none of the 3 checkpoint(s)"),
     ):
-        (checkpoints / name / "generator.safetensors").write_bytes(b"torn")
-        status, told, _ = doctor(outcome.run, *select)
+        damage(store)
+        left = store.list()
+        status, told, _ = doctor(store.url, *select)
         assert status == 1
         assert "S09 error: the newest checkpoint is corrupt" in told
+        assert found in told
         assert then in told
-    assert len(list(checkpoints.iterdir())) == 3
+        assert store.list() == left
+    monkeypatch.setattr(type(store), "read_range_into", _away)
+    status, told, said = doctor(store.url, *select)
+    assert (status, told) == (1, ""), "what could not be read is not called whole"
+    assert "no answer" in said
+    assert doctor(store.url, "--select", "S10")[0] == 0, "nor read where nobody asks"
+
+
+def _flip_a_byte(run: Store) -> None:
+    key = "checkpoints/step-00000012/optimizers.safetensors"
+    raw = bytearray(run.read(key))
+    raw[-1] ^= 1
+    run.write(key, bytes(raw))
+
+
+def _cut_short(run: Store) -> None:
+    key = "checkpoints/step-00000010/history/lane-003.safetensors"
+    run.write(key, run.read(key)[:-1])
+
+
+def _remove(run: Store) -> None:
+    run.delete("checkpoints/step-00000005/discriminator.safetensors")
+
+
+def _away(*_: object) -> None:
+    raise StoreUnreachable("no answer", "wait")
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from satgan.__main__ import main
+from satgan.judge.reference import make_reference, pick_tiles
 from satgan.pictures.charts import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH
 from satgan.pictures.grid import png
 from satgan.tiles.records import Tile
 from satgan.tiles.shards import pack
+from satgan.tiles.tile_set import TileSet, open_tile_set
 from tests.judge.damage import DAMAGES, synthetic
 from tests.train.conftest import MakeConfig, make_config, run, tile_set
 
@@ -60,6 +62,25 @@ def test_folders_and_sets_of_the_same_tiles_are_the_same_side(
     one = judged([as_folder(tmp_path / "folder", TILES[120:]), reals], capsys)
     other = judged([as_set(str(tmp_path / "set"), TILES[120:]), reals], capsys)
     assert one["score"] == pytest.approx(other["score"], rel=0.1)  # the order, and so the patches, differ
+
+
+def test_a_set_of_reals_is_read_once_and_no_figure_hangs_on_what_is_kept_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reals, fakes = as_set(str(tmp_path / "reals"), TILES[:120]), as_folder(tmp_path / "fakes", TILES[120:])
+    reference = make_reference(pick_tiles(open_tile_set(reals), 120, 0))
+    read, plain = list[int](), TileSet.read_piece
+
+    def noted(tile_set: TileSet, piece: int) -> NDArray[np.uint8]:
+        read.append(piece)
+        return plain(tile_set, piece)
+
+    monkeypatch.setattr(TileSet, "read_piece", noted)
+    first = judged([fakes, reals], capsys)
+    assert sorted(read) == list(range(open_tile_set(reals).manifest.piece_count))
+    assert {name: first["scores"][name]["floor"] for name in reference.floors} == reference.floors
+    assert list((tmp_path / "reals" / "judge").iterdir())
+    assert judged([fakes, reals], capsys) == first
 
 
 def test_an_unjudged_run_is_drawn_from_its_newest_checkpoint(

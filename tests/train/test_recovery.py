@@ -12,11 +12,13 @@ import pytest
 
 from satgan.errors import CorruptData, SatganError
 from satgan.tiles.aside import UNFINISHED_SUFFIX
+from satgan.tiles.folder import Taker, nobody
 from satgan.tiles.store import FolderStore, open_store
-from satgan.train.checkpoint import best_of, complete_steps
+from satgan.train.checkpoint import Checkpoint, best_of, complete_steps
 from satgan.train.journal import DONE_ANEW
 from satgan.train.loop import train_loop
 from satgan.train.recovery import recover
+from satgan.train.snapshot import write_files
 from satgan.train.start import prepare
 from satgan.train.watch import Watch
 from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
@@ -154,19 +156,42 @@ def test_where_none_is_whole_nothing_is_touched(make_config: MakeConfig) -> None
 
 def test_bytes_that_changed_on_the_way_are_read_again(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = run(make_config())
-    read, flipped = Path.read_bytes, list[Path]()
+    read, flipped = FolderStore.read_range_into, list[str]()
 
-    def read_bytes(path: Path) -> bytes:
-        raw = bytearray(read(path))
-        if path.name == "optimizers.safetensors" and not flipped:
-            flipped.append(path)
-            raw[100] ^= 1
-        return bytes(raw)
+    def read_range_into(store: FolderStore, key: str, offset: int, buffer: memoryview, taker: Taker = nobody) -> None:
+        def flip(part: memoryview) -> None:
+            if key == "optimizers.safetensors" and not flipped:
+                flipped.append(key)
+                part[100] ^= 1
+            taker(part)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        read(store, key, offset, buffer, flip)
+
+    monkeypatch.setattr(FolderStore, "read_range_into", read_range_into)
     assert recover(open_store(outcome.run)) == []
     assert flipped
     assert complete_steps(open_store(outcome.run)) == [5, 10, 12]
+
+
+def test_files_are_verified_in_parts_to_the_last_byte(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever byte of whichever part differs, in a folder as in a bucket; and no file is held whole."""
+    monkeypatch.setattr("satgan.train.checkpoint.PART_BYTES", 7)
+    files = {"empty": b"", "short": b"tiles", "even": bytes(range(14)), "odd": bytes(range(17))}
+    run = open_store(place)
+    write_files(run, "checkpoints/step-00000005", {"format_version": 1}, files.items())
+    checkpoint = Checkpoint(run.child("checkpoints/step-00000005"))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(run), "read", lambda _, key: pytest.fail(f"{key} was read at once"))
+        checkpoint.verify()
+    for name, raw in files.items():
+        changed = [raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :] for at in range(len(raw))]
+        for other in [*changed, raw[:-1], raw + b"x"]:
+            checkpoint.store.write(name, other)
+            if other != raw:
+                with pytest.raises(CorruptData, match=f"{name} has {len(other)} bytes"):
+                    checkpoint.verify()
+        checkpoint.store.write(name, raw)
+    checkpoint.verify()
 
 
 def test_what_killed_attempts_left_is_swept(place: str) -> None:
