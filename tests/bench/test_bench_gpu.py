@@ -52,8 +52,8 @@ def test_all_rows_are_measured_with_torch_numpy_and_pydantic_alone(bare_path: st
     assert "failed:" not in done.stdout
     for what in (
         "`article`, one D and one G update", "… `train.deterministic` no", "… the whole recipe", "… one lane of 64",
-        "… 8 lanes of 64", "`dcgan`, one D and one G update, batch 64", "`dcgan`, batch 512", "memory of `article`", "sampling `article`",
-        "2 trial(s)", "ms of kernels a step", "plain and ours, small `article`",
+        "… 8 lanes of 64", "`dcgan`, one D and one G update, batch 64", "`dcgan`, batch 512", "memory of `article`",
+        "sampling `article`", "2 trial(s)", "ms of kernels a step", "plain and ours, small `article`",
     ):  # fmt: skip
         assert what in done.stdout, what
     for name in ("date", "commit", "machine", "versions", "roof", "smoke"):
