@@ -1,6 +1,7 @@
 """Two sides before the judge: tile sets, folders of images, or checkpoints to draw from."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,9 +21,8 @@ from satgan.judge.inception_scores import (
     judge_inception,
     make_inception_reference,
 )
-from satgan.judge.judgement import Judgement, judge
+from satgan.judge.judgement import Judgement, judge, published
 from satgan.judge.reference import Reference, make_reference, pick_tiles, reference_of
-from satgan.judge.score import published
 from satgan.judge.spectrum import Spectrum, log_power
 from satgan.kinds import FEWEST_JUDGED
 from satgan.randomness import Purpose, generator
@@ -101,12 +101,14 @@ def compare(
     count = _tiles_per_side(fake_side, real_side, tiles_per_side, FEWEST_JUDGED if extractor is None else SUBSET_TILES)
     if extractor is not None:
         _refuse_channels(real_side)
-    taken, drawn = real_side.take(2 * count), fake_side.take(count)
-    reference = _reference(real_side, taken, held_side, seed)
+    real_tiles = cache(lambda: real_side.take(2 * count))  # read at most once, not at all where both references are kept
+    drawn = fake_side.take(count)
+    reference = _reference(real_side, count, real_tiles, held_side, seed)
     judgement, half, inception = judge(drawn, reference), reference.half, None
-    judgement = judgement._replace(scores={**judgement.scores, **published(drawn, *np.split(taken, 2))})
+    judgement = judgement._replace(scores={**judgement.scores, **published(drawn, reference)})
     if extractor is not None:
-        inception = judge_inception(drawn, _seen(real_side, taken, seed, extractor, tell), extractor, tell)
+        seen = _seen(real_side, count, real_tiles, seed, extractor, tell)
+        inception = judge_inception(drawn, seen, extractor, tell)
     return Finding(
         judgement, drawn[:SHOWN], half.tiles[:SHOWN], log_power(drawn), half.spectrum, inception
     )  # fmt: skip
@@ -190,16 +192,17 @@ def _half(side: Side) -> int | None:
     return None if side.available is None else side.available // 2
 
 
-def _reference(reals: Side, taken: Tiles, held_out: Side | None, seed: int) -> Reference:
-    count = len(taken) // 2
-    if reals.tile_set is not None and held_out is None:
-        return reference_of(reals.tile_set, count, seed, taken)
+def _reference(side: Side, count: int, reals: Callable[[], Tiles], held_out: Side | None, seed: int) -> Reference:
+    if side.tile_set is not None and held_out is None:
+        return reference_of(side.tile_set, count, seed, reals)
     held = None if held_out is None else held_out.take(min(count, held_out.available or count))
-    return make_reference(taken, held)
+    return make_reference(reals(), held)
 
 
-def _seen(reals: Side, taken: Tiles, seed: int, extractor: Extractor, tell: Tell) -> InceptionReference:
+def _seen(
+    side: Side, count: int, reals: Callable[[], Tiles], seed: int, extractor: Extractor, tell: Tell
+) -> InceptionReference:
     """The real side by Inception features: of the same tiles as our own reference."""
-    if reals.tile_set is not None:
-        return inception_reference_of(reals.tile_set, taken, seed, extractor, tell)
-    return make_inception_reference(taken, extractor, tell)
+    if side.tile_set is not None:
+        return inception_reference_of(side.tile_set, count, seed, reals, extractor, tell)
+    return make_inception_reference(reals(), extractor, tell)

@@ -128,15 +128,16 @@ def make_inception_reference(reals: Tiles, extractor: Extractor, tell: Tell) -> 
 
 
 def inception_reference_of(
-    tile_set: TileSet, reals: Tiles, seed: int, extractor: Extractor, tell: Tell
+    tile_set: TileSet, tiles_per_side: int, seed: int, reals: Callable[[], Tiles], extractor: Extractor, tell: Tell
 ) -> InceptionReference:
     """The real side of tiles of a set, the same as our own scores take: made once, then kept in the set's folder or
     prefix under `judge/`. Where that cannot be written it is made every time.
 
     Args:
         tile_set: where they are from.
-        reals: what `pick_tiles` gives of it, `[2N, S, S, C] uint8`.
-        seed: by which they were picked.
+        tiles_per_side: N.
+        seed: by which they are picked.
+        reals: gives what `pick_tiles` does, `[2N, S, S, C] uint8`.
         extractor: the network.
         tell: hears how far it is.
 
@@ -144,12 +145,12 @@ def inception_reference_of(
         CorruptData: what is kept differs from its digest.
         StoreError: it cannot be read or written.
     """
-    about = f"{tile_set.digest[:16]}-{len(reals) // 2}-{seed}"
+    about = f"{tile_set.digest[:16]}-{tiles_per_side}-{seed}"
     key = f"{FOLDER}/{about}-inception-{extractor.sha256[:16]}-v{VERSION}.reference"
     if tile_set.store.exists(key):
         kept = unseal(tile_set.store.read(key), VERSION, f"an Inception reference, {tile_set.store.url}/{key},")
         return InceptionReference(kept.pop("features"), {name: float(value[0]) for name, value in kept.items()})
-    reference = make_inception_reference(reals, extractor, tell)
+    reference = make_inception_reference(reals(), extractor, tell)
     floors = {name: np.array([value]) for name, value in reference.floors.items()}
     with suppress(StoreForbidden):
         tile_set.store.write(key, seal({"features": reference.features, **floors}, VERSION))

@@ -1,5 +1,6 @@
 """Fakes before the judge: arrays in, figures out."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from satgan.errors import TilesError
 from satgan.judge.description import check_tiles, describe
 from satgan.judge.memory import nearness
 from satgan.judge.reference import Reference
-from satgan.judge.score import Score, about, measure, overall, ratio, score_names
+from satgan.judge.score import Score, about, measure, overall, published_distances, ratio, score_names
 from satgan.judge.sliced import SlicedSide
 
 
@@ -56,8 +57,21 @@ def judge(fakes: NDArray[np.uint8], reference: Reference, sliced_reals: SlicedSi
         raise TilesError(f"{len(fakes)} fakes against {len(reals.tiles)} reals", "give as many fakes as reals")
     found = describe(fakes, reference.encoder)
     values = {**measure(found, reals, sliced_reals), "memory": nearness(found.thumbnails, reference.training)}
-    scores = {}
-    for name in score_names(fakes.shape[1]):
-        value, floor = values[name], reference.floors[name]
-        scores[name] = Score(value, floor, ratio(about(name).kind, value, floor, len(fakes)))
+    scores = _scores({name: values[name] for name in score_names(fakes.shape[1])}, reference)
     return Judgement(overall(scores), len(fakes), scores)
+
+
+def published(fakes: NDArray[np.uint8], reference: Reference) -> dict[str, Score]:
+    """What stands in the literature, for tiles that `judge` takes: see `published_distances`.
+
+    Published rows are of 16,384 tiles a side or so; with fewer, value and floor are higher.
+    """
+    return _scores(published_distances(reference.half.tiles, fakes), reference)
+
+
+def _scores(values: Mapping[str, float], reference: Reference) -> dict[str, Score]:
+    floors, count = reference.floors, reference.tiles_per_side
+    return {
+        name: Score(value, floors[name], ratio(about(name).kind, value, floors[name], count))
+        for name, value in values.items()
+    }

@@ -1,6 +1,6 @@
 """The real side of every score: computed once, kept as bytes beside the set."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,7 +12,7 @@ from satgan.judge.description import Description, check_tiles, describe
 from satgan.judge.features import Extracted, Layer, fit_encoder
 from satgan.judge.kept import seal, unseal
 from satgan.judge.memory import Thumbnails, nearness, thumbnails
-from satgan.judge.score import measure, score_names
+from satgan.judge.score import measure, published_distances
 from satgan.kinds import FEWEST_JUDGED
 from satgan.randomness import Purpose, generator
 from satgan.tiles.tile_set import TileSet
@@ -20,7 +20,7 @@ from satgan.tiles.tile_set import TileSet
 Tiles = NDArray[np.uint8]
 Number = TypeVar("Number", np.uint8, np.float32)
 
-VERSION = 1
+VERSION = 2
 """Of the scores' definitions and of the bytes; part of a cached reference's name."""
 
 SPLITS = 3
@@ -36,7 +36,7 @@ class Reference(NamedTuple):
         training: thumbnails `[2N, s, s, C]` of both halves, `half` first, for the search of copies; copies of other
             tiles of the set are not seen.
         encoder: the random network, scaled on `half`.
-        floors: each score's value for reals in the place of the fakes.
+        floors: each score's value for reals in the place of the fakes, also of those that only the verb computes.
     """
 
     half: Description
@@ -108,7 +108,7 @@ def make_reference(reals: Tiles, held_out: Tiles | None = None) -> Reference:
     else:
         check_tiles(held_out, "held-out tiles", like=reals)
         memory = nearness(thumbnails(held_out), training)
-    floors = _floors(reals[: 2 * count], encoder)
+    floors = _floors(reals[: 2 * count], encoder) | published_distances(reals[:count], reals[count : 2 * count])
     return Reference(describe(reals[:count], encoder), training, encoder, {**floors, "memory": memory})
 
 
@@ -126,7 +126,9 @@ def random_halves(reals: NDArray[Number]) -> Iterator[tuple[NDArray[Number], NDA
         yield one, other
 
 
-def reference_of(tile_set: TileSet, tiles_per_side: int, seed: int, reals: Tiles | None = None) -> Reference:
+def reference_of(
+    tile_set: TileSet, tiles_per_side: int, seed: int, reals: Callable[[], Tiles] | None = None
+) -> Reference:
     """The reference of 2 · `tiles_per_side` tiles of a set: made once, then kept in the set's own folder or prefix,
     under `judge/`. Where that cannot be written it is made every time.
 
@@ -134,7 +136,7 @@ def reference_of(tile_set: TileSet, tiles_per_side: int, seed: int, reals: Tiles
         tile_set: where from.
         tiles_per_side: N.
         seed: see `pick_tiles`.
-        reals: the 2N tiles that `pick_tiles` gives, where they were read already.
+        reals: gives the 2N tiles that `pick_tiles` would read, where somebody else reads them, too.
 
     Raises:
         TilesError: the set has fewer tiles, or they are too few.
@@ -144,7 +146,7 @@ def reference_of(tile_set: TileSet, tiles_per_side: int, seed: int, reals: Tiles
     key = f"{FOLDER}/{tile_set.digest[:16]}-{tiles_per_side}-{seed}-v{VERSION}.reference"
     if tile_set.store.exists(key):
         return load_reference(tile_set.store.read(key))
-    reference = make_reference(pick_tiles(tile_set, 2 * tiles_per_side, seed) if reals is None else reals)
+    reference = make_reference(reals() if reals else pick_tiles(tile_set, 2 * tiles_per_side, seed))
     with suppress(StoreForbidden):
         tile_set.store.write(key, save_reference(reference))
     return reference
@@ -182,4 +184,4 @@ def load_reference(raw: bytes) -> Reference:
         float(arrays["ms_ssim"][0]),
     )
     encoder = [Layer(arrays[f"encoder.{n}.weights"], arrays[f"encoder.{n}.biases"]) for n in range(layers)]
-    return Reference(half, training, encoder, {name: floors[name] for name in score_names(tiles.shape[1])})
+    return Reference(half, training, encoder, floors)

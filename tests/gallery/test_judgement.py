@@ -80,7 +80,9 @@ def test_a_set_of_reals_is_read_once_and_no_figure_hangs_on_what_is_kept_of_it(
     assert sorted(read) == list(range(open_tile_set(reals).manifest.piece_count))
     assert {name: first["scores"][name]["floor"] for name in reference.floors} == reference.floors
     assert list((tmp_path / "reals" / "judge").iterdir())
+    read.clear()
     assert judged([fakes, reals], capsys) == first
+    assert read == [], "all that is needed of the reals is kept"
 
 
 def test_an_unjudged_run_is_drawn_from_its_newest_checkpoint(
