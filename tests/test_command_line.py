@@ -226,7 +226,12 @@ def test_a_finished_run_is_left_as_it_is(satgan: Satgan, tile_set: str, tmp_path
 
 @pytest.mark.parametrize(
     ("verb", "left"),
-    [("train", "or begins anew where none stands"), ("sweep", "--resume"), ("sample", "finished stay")],
+    [
+        ("train", "or begins anew where none stands"),
+        ("sweep", "--resume"),
+        ("sample", "goes on"),
+        ("walk", "finished stay"),
+    ],
 )
 def test_who_interrupts_a_verb_is_told_what_is_left(
     satgan: Satgan, monkeypatch: pytest.MonkeyPatch, verb: str, left: str
