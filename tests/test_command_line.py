@@ -61,6 +61,23 @@ def test_help_needs_no_heavy_imports() -> None:
         assert f"  {verb} " in told or verb.startswith(("doctor ", "log "))
 
 
+def test_who_looks_at_runs_needs_no_heavy_imports(satgan: Satgan, tile_set: str, tmp_path: Path) -> None:
+    """Also at one whose entry in the log has to be made of its journal, as after a kill."""
+    store, run = str(tmp_path / "runs"), str(tmp_path / "runs" / "demo")
+    assert satgan("train", "demo", "--tiles", tile_set, "--store", store, *SMALL)[0] == 0
+    (tmp_path / "runs" / "observations.jsonl").unlink()
+    code = (
+        "import sys; from satgan.__main__ import main; status = main(sys.argv[1:]); "
+        "print(status, sorted({'torch', 'ray', 'numpy', 'boto3', 'rasterio', 'matplotlib'} & set(sys.modules)))"
+    )
+    for words in (
+        ("log", store), ("log", "show", run), ("log", "add", run), ("note", run, "coasts"), ("runs", store),
+        ("prune", run), ("todo", "list", "--store", store),
+    ):  # fmt: skip
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+        assert done.stdout.endswith("0 []\n"), (words, done)
+
+
 @pytest.mark.parametrize("verb", [*ALL_VERBS, "tiles"])
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with suppress(SystemExit):  # argparse's own way of ending

@@ -20,6 +20,7 @@ from satgan.tiles.records import read_places
 from satgan.tiles.shards import pack
 from satgan.tiles.store import Store, open_store
 from satgan.tiles.tile_set import open_tile_set
+from satgan.train.restored import generator_of
 from tests.train.conftest import MakeConfig, made_tiles, run
 
 
@@ -111,7 +112,7 @@ def test_a_run_that_was_judged_stands_for_its_best_checkpoint(trained: str) -> N
 def test_averaged_and_raw_generator_differ(trained: str) -> None:
     checkpoint = open_checkpoint(trained)
     noise = sample_noise(0, 0, 4, 6)
-    averaged, raw = (draw_tiles(checkpoint.generator(which), noise) for which in ("average", "raw"))
+    averaged, raw = (draw_tiles(generator_of(checkpoint, which), noise) for which in ("average", "raw"))
     assert averaged.shape == (4, 16, 16, 3)
     assert not np.array_equal(averaged, raw)
 
