@@ -13,6 +13,7 @@ from satgan.judge.score import about as about_score
 from satgan.pictures.grid import grid_png
 from satgan.tiles.store import open_store
 from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of
+from satgan.train.restored import generator_of
 
 SAMPLE_SEED = 0
 GRID_TILES = 64
@@ -76,7 +77,7 @@ def _scores(folder: Path, step: int, which: str, reference: Reference) -> tuple[
     if not kept.exists():
         checkpoint = _checkpoint(folder, step)
         noise = sample_noise(SAMPLE_SEED, 0, reference.tiles_per_side, checkpoint.config().gan.noise_size)
-        found = judge(draw_tiles(checkpoint.generator(which), noise), reference)
+        found = judge(draw_tiles(generator_of(checkpoint, which), noise), reference)
         kept.write_text(json.dumps(found.as_dict()))
     told = json.loads(kept.read_text())
     ratios = {name: score["ratio"] for name, score in told["scores"].items() if about_score(name).ranks}
@@ -89,7 +90,7 @@ def _draw_grid(folder: Path, step: int, which: str, grid: Path) -> None:
     checkpoint = _checkpoint(folder, step)
     noise = sample_noise(SAMPLE_SEED, 0, GRID_TILES, checkpoint.config().gan.noise_size)
     grid.parent.mkdir(parents=True, exist_ok=True)
-    grid.write_bytes(grid_png(draw_tiles(checkpoint.generator(which), noise), columns=8))
+    grid.write_bytes(grid_png(draw_tiles(generator_of(checkpoint, which), noise), columns=8))
 
 
 def _checkpoint(folder: Path, step: int) -> Checkpoint:

@@ -31,6 +31,7 @@ FILES_LEFT = "files that were finished stay"
 LEFT = {
     "train": "the same command goes on from the newest checkpoint, or begins anew where none stands yet",
     "sweep": "the same command with --resume finishes it",
+    "sample": "the same command goes on from the files that are there, or begins anew",
 }
 """What a verb leaves that is interrupted."""
 

@@ -22,8 +22,8 @@ def sample(words: Sequence[str]) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT)
     parser.add_argument("--count", type=int, default=64, metavar="N", help="tiles to draw (default: 64)")
     parser.add_argument(
-        "--out", default="samples", metavar="DIR", help="folder or s3:// prefix; empty or new, but for "
-        "--grid and --npy, which replace their file (default: samples)",
+        "--out", default="samples", metavar="DIR", help="folder or s3:// prefix; empty, new or where the "
+        "same command was interrupted, but for --grid and --npy, which replace their file (default: samples)",
     )  # fmt: skip
     forms = parser.add_mutually_exclusive_group()
     for form, about in {

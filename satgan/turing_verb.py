@@ -33,7 +33,10 @@ def _write(words: Sequence[str]) -> None:
     parser.add_argument("--tiles", required=True, metavar="SET", help="real tiles: tile set or folder of images")
     parser.add_argument("--pairs", type=int, default=32, help="fakes, and as many real tiles (default: 32)")
     parser.add_argument("--seed", type=seed_number, default=0, help="of noise, choice and order (default: 0)")
-    parser.add_argument("--out", default="turing", metavar="DIR", help="folder or s3:// prefix (default: turing)")
+    parser.add_argument(
+        "--out", default="turing", metavar="DIR",
+        help="folder or s3:// prefix without an earlier test (default: turing)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="results as JSON")
     given = parser.parse_all(words)
 

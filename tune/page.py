@@ -8,6 +8,7 @@ from satgan.errors import SatganError
 from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.pictures.grid import grid_png
 from satgan.pictures.web import document, png_url, wide
+from satgan.train.restored import generator_of
 from tune.best import Standing, chance_text, counted, judged_by, standings, verdicts
 from tune.charts import STYLE as CHARTS_STYLE
 from tune.charts import learning_curves, marginal, parallel_coordinates
@@ -181,7 +182,7 @@ def _grid(row: Row) -> str:
     with suppress(SatganError):
         checkpoint = row.checkpoint and open_checkpoint(row.checkpoint)
         if checkpoint:
-            network = checkpoint.generator("average")
+            network = generator_of(checkpoint, "average")
             tiles = draw_tiles(network, sample_noise(NOISE_SEED, 0, TILES, checkpoint.config().gan.noise_size))
             url = png_url(grid_png(tiles, COLUMNS))
             told = f"{row.trial}: {row.score:.2f} after step {row.best_step:,}"

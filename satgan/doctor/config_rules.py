@@ -11,11 +11,14 @@ from satgan.config import Config, load_config
 from satgan.doctor.finding import Finding
 from satgan.doctor.limits import graded
 from satgan.doctor.records import ConfigRecord
-from satgan.gan.describe import checkpoint_bytes, discriminator_layers, generator_layers, memory_bytes
+from satgan.gan.describe import checkpoint_bytes, discriminator_layers, generator_layers, memory_bytes, step_flops
 from satgan.presets import NETWORKS
 from satgan.scaling import RATES_AT_64, filters_for, ladder_of, learning_rate
 
 ConfigCheck = Callable[[ConfigRecord], Finding | None]
+
+FLOPS_PER_CORE = {"bfloat16": 0.22e12, "float32": 0.11e12}
+"""Of the whole recipe on a CPU core with AMX, as BENCHMARKS.md has it for `dcgan` and `article` [FLOP/s]."""
 
 
 def as_tested(config: Config, path: str) -> bool:
@@ -52,9 +55,17 @@ def memory_is_short(record: ConfigRecord) -> Finding | None:
     return graded("S02", "memory", share, found, _option("train.lane_batch", max(2, fitting)))
 
 
+def cpu_hours(record: ConfigRecord) -> float | None:
+    """How long the run would take on the machine's cores, roughly; None on a GPU."""
+    if record.machine.device != "cpu":
+        return None
+    flops = float(step_flops(record.config)) * record.batch * record.config.train.steps
+    return flops / (record.machine.cores * FLOPS_PER_CORE[record.machine.precision]) / 3600
+
+
 def time_is_short(record: ConfigRecord) -> Finding | None:
     """S02: a run on a CPU that takes longer than its budget; on a GPU its own speed tells, once it runs."""
-    train, hours = record.config.train, record.cpu_hours
+    train, hours = record.config.train, cpu_hours(record)
     if train.budget_hours is None or hours is None:
         return None
     found = f"about {hours:.1f} h on {record.machine.cores} core(s), the budget is {train.budget_hours:g} h"
@@ -64,10 +75,11 @@ def time_is_short(record: ConfigRecord) -> Finding | None:
 
 def on_cpu(record: ConfigRecord) -> Finding | None:
     """S03: a full-size run on a CPU."""
-    if record.cpu_hours is None:
+    hours = cpu_hours(record)
+    if hours is None:
         return None
-    found = f"no GPU: {record.config.gan.preset} takes about {record.cpu_hours:.0f} h on {record.machine.cores} core(s)"
-    return graded("S03", "hours", record.cpu_hours, found, "satgan train demo")
+    found = f"no GPU: {record.config.gan.preset} takes about {hours:.0f} h on {record.machine.cores} core(s)"
+    return graded("S03", "hours", hours, found, "satgan train demo")
 
 
 def not_deterministic(record: ConfigRecord) -> Finding | None:

@@ -5,10 +5,6 @@ from typing import Any, Literal, NamedTuple
 
 from satgan.config import Config
 from satgan.gan.balance import Rates, config_rates
-from satgan.gan.describe import step_flops
-
-FLOPS_PER_CORE = {"bfloat16": 0.22e12, "float32": 0.11e12}
-"""Of the whole recipe on a CPU core with AMX, as BENCHMARKS.md has it for `dcgan` and `article` [FLOP/s]."""
 
 Event = Mapping[str, Any]
 BEGINNINGS = ("start", "resume")
@@ -41,14 +37,6 @@ class ConfigRecord(NamedTuple):
     def batch(self) -> int:
         """Tiles of the global batch."""
         return self.config.train.lanes * self.config.train.lane_batch
-
-    @property
-    def cpu_hours(self) -> float | None:
-        """How long the run would take on this machine's cores, roughly; None on a GPU."""
-        if self.machine.device != "cpu":
-            return None
-        flops = float(step_flops(self.config)) * self.batch * self.config.train.steps
-        return flops / (self.machine.cores * FLOPS_PER_CORE[self.machine.precision]) / 3600
 
 
 class TilesRecord(NamedTuple):

@@ -10,8 +10,10 @@ from satgan.gallery.draw import draw_tiles, open_checkpoint, sample_noise
 from satgan.gallery.record import Series
 from satgan.pictures.grid import Tiles, png, sheet
 from satgan.tiles.store import open_store
-from satgan.train.examined import Told, first_difference, told_by
+from satgan.train.examined import first_difference
 from satgan.train.observed import UNSAID, facts_of
+from satgan.train.restored import generator_of
+from satgan.train.told import Told, told_by
 
 COLUMNS, GAP_PIXELS = 8, 12
 GRID_TILES = COLUMNS**2
@@ -145,4 +147,4 @@ def _drawn(url: str, seed: int) -> Drawn | None:
     except CheckpointError:
         return None
     rows = sample_noise(seed, 0, GRID_TILES, checkpoint.config().gan.noise_size)
-    return Drawn(checkpoint.step, draw_tiles(checkpoint.generator("average"), rows))
+    return Drawn(checkpoint.step, draw_tiles(generator_of(checkpoint, "average"), rows))

@@ -15,6 +15,7 @@ from satgan.tiles.pixels import to_bytes
 from satgan.tiles.store import open_store
 from satgan.train.checkpoint import FOLDER, Checkpoint, best_of, complete_steps, name_of
 from satgan.train.device import training_device
+from satgan.train.restored import generator_of
 
 BATCH = 64
 """Every pass has this shape: libraries choose their kernels, and with them the last bits, by the batch."""
@@ -85,7 +86,7 @@ def open_artist(url: str, choice: Choice) -> Artist:
         )
     device = device_of(choice.device)
     checkpoint = open_checkpoint(url)
-    network = checkpoint.generator("raw" if choice.raw else "average").to(device)
+    network = generator_of(checkpoint, "raw" if choice.raw else "average").to(device)
     return Artist(checkpoint, checkpoint.config(), network, choice)
 
 

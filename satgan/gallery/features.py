@@ -19,6 +19,7 @@ from satgan.gan.networks import Discriminator
 from satgan.groups import GanConfig
 from satgan.tiles.npy import write_npy
 from satgan.tiles.pixels import to_unit_range
+from satgan.train.restored import discriminator_of
 
 Features = NDArray[np.float32]
 Progress = Callable[[int, int | None], None]
@@ -55,7 +56,7 @@ def write_features(
     store, name, ending = picture_place(out, ENDINGS)
     opened, collection = open_checkpoint(checkpoint), open_collection(tiles)
     refuse_other_tiles(opened.config().gan, collection)
-    network = opened.discriminator().to(device_of(device))
+    network = discriminator_of(opened).to(device_of(device))
 
     def parts() -> Iterator[Features]:
         for batch in collection.batches():

@@ -18,6 +18,7 @@ from satgan.gallery.linear import Labels, Measured, fit, measured_from, tails
 from satgan.gan.networks import Discriminator, initialise, share_reference
 from satgan.gan.normalization import batch_statistics, set_running_statistics
 from satgan.tiles.pixels import to_unit_range
+from satgan.train.restored import discriminator_of
 
 Progress = Callable[[int, int | None], None]
 FEWEST_OF_A_CLASS = 16
@@ -80,7 +81,7 @@ def probe(
     """
     require_extra("sklearn", "probe", "the probe", "pip install scikit-learn")
     opened = open_checkpoint(checkpoint)
-    gan, trained = opened.config().gan, opened.discriminator()
+    gan, trained = opened.config().gan, discriminator_of(opened)
     training, held, unlabelled = _parts(tiles, test, by, table, count, lambda found: refuse_other_tiles(gan, found))
     some_tiles = training.tiles[np.linspace(0, len(training.tiles) - 1, BATCH).round().astype(int)]
     untrained = untrained_like(trained, Discriminator(gan), some_tiles, seed)

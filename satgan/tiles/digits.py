@@ -14,6 +14,7 @@ from PIL import Image
 
 from satgan.errors import require_extra
 from satgan.tiles.inspect import NO_LIMITS
+from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.records import Place, Tile
 from satgan.tiles.shards import PackReport, pack, packed_once
 from satgan.tiles.tile_set import TileSet
@@ -33,7 +34,21 @@ def digits_tile_set(folder: Path, seed: int) -> TileSet:
         InputError: scikit-learn is not installed.
         StoreError: `folder` cannot be written.
     """
-    return packed_once(folder / f"digits-{SIZE}-seed-{seed}", lambda destination: _pack(destination, seed))
+    return packed_once(_place(folder, seed), lambda destination: _pack(destination, seed))
+
+
+def check_digits(folder: Path, seed: int) -> None:
+    """Refuses what `digits_tile_set` would, and does nothing.
+
+    Raises:
+        InputError: the set is still to be packed, and scikit-learn is not installed.
+    """
+    if not (_place(folder, seed) / MANIFEST_NAME).exists():
+        _require_scikit_learn()
+
+
+def _place(folder: Path, seed: int) -> Path:
+    return folder / f"digits-{SIZE}-seed-{seed}"
 
 
 def _pack(destination: str, seed: int) -> PackReport:
@@ -60,9 +75,13 @@ def bundled_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     Raises:
         InputError: scikit-learn is not installed.
     """
-    mnist = "pack MNIST's files with `satgan tiles pack FOLDER SET --format idx` and give --tiles SET"
-    require_extra("sklearn", "digits", "no tile set given, and reading scikit-learn's bundled digits", mnist)
+    _require_scikit_learn()
     from sklearn.datasets import load_digits
 
     found = load_digits()
     return found.images, found.target
+
+
+def _require_scikit_learn() -> None:
+    mnist = "pack MNIST's files with `satgan tiles pack FOLDER SET --format idx` and give --tiles SET"
+    require_extra("sklearn", "digits", "no tile set given, and reading scikit-learn's bundled digits", mnist)

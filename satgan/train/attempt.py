@@ -7,15 +7,17 @@ from satgan.config import Config
 from satgan.errors import StoreError
 from satgan.gan.pair import Pair
 from satgan.train import ranks
-from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of, restore
+from satgan.train.checkpoint import FOLDER, Checkpoint, complete_steps, name_of
 from satgan.train.device import LaneRunner, decide, recorder_on, training_device, usable_cores
 from satgan.train.divergence import Rollback
 from satgan.train.feed import Feed
-from satgan.train.journal import CORRUPT, Journal
+from satgan.train.journal import CORRUPT
+from satgan.train.journal_writer import Journal
 from satgan.train.lane_tree import lanes_of
 from satgan.train.origin import Origin, origin_of
 from satgan.train.outcome import is_finished
 from satgan.train.recovery import Corrupt, go_back, recover
+from satgan.train.restored import restore
 from satgan.train.run_folder import RunFolder, write_config
 from satgan.train.sums import LaneSums
 from satgan.train.watch import Watch

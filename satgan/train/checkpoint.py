@@ -1,4 +1,5 @@
-"""Checkpoints as they are read: safetensors and JSON, named by step, whole or not there (`snapshot.py` writes them).
+"""Checkpoints as they are read: safetensors and JSON, named by step, whole or not there (`snapshot.py` writes them,
+`restored.py` makes networks of them).
 
 checkpoints/step-00000500/
     generator.safetensors       raw.* and average.*: weights, running statistics or virtual norm's reference batch
@@ -15,19 +16,8 @@ import json
 import re
 from typing import Any, NamedTuple
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
-from torch import Tensor
-
 from satgan.config import Config, load_config
 from satgan.errors import CheckpointError, ConfigError, CorruptData, StoreMissing
-from satgan.gan.balance import Balance, Rates, Verdict
-from satgan.gan.networks import Discriminator, Generator
-from satgan.gan.normalization import running_statistics
-from satgan.gan.pair import Pair
-from satgan.gan.player import Player
-from satgan.gan.weights import named_views
 from satgan.tiles.store import Store
 
 FORMAT_VERSION = 1
@@ -37,7 +27,6 @@ STATE_NAME, COMPLETE_NAME, GENERATOR_NAME = "state.json", "COMPLETE", "generator
 DISCRIMINATOR_NAME = "discriminator.safetensors"
 PATTERN = rf"{FOLDER}/step-(\d{{8,}})/{COMPLETE_NAME}"
 PART_BYTES = 8 * 2**20
-Tensors = dict[str, Tensor]
 
 
 def name_of(step: int) -> str:
@@ -109,23 +98,6 @@ class Checkpoint:
             found = f"{self.store.url} has a config that is not known: {error.found}"
             raise CheckpointError(found, error.remedy) from None
 
-    def generator(self, which: str) -> Generator:
-        """The `average` or the `raw` generator in evaluation mode, on the CPU."""
-        network = Generator(self.config().gan)
-        tensors = {
-            name.removeprefix(f"{which}."): tensor
-            for name, tensor in self.tensors(GENERATOR_NAME).items()
-            if name.startswith(f"{which}.")
-        }
-        network.load_state_dict(tensors)
-        return network.eval()
-
-    def discriminator(self) -> Discriminator:
-        """The discriminator in evaluation mode, on the CPU."""
-        network = Discriminator(self.config().gan)
-        network.load_state_dict(self.tensors(DISCRIMINATOR_NAME))
-        return network.eval()
-
     def verify(self) -> None:
         """Reads every file, once all are there; of none more than 8 MB is in memory.
 
@@ -138,13 +110,6 @@ class Checkpoint:
                 raise self._lacks(name)
         for name, recorded in self.state["sha256"].items():
             self._compare(name, sizes_bytes[name], self._digest(name, sizes_bytes[name]), recorded)
-
-    def tensors(self, name: str) -> Tensors:
-        """What a safetensors file holds, verified."""
-        try:
-            return load(self.verified(name))
-        except SafetensorError as error:
-            raise CorruptData(f"{self.store.url}/{name} cannot be read: {error}", self._remedy()) from None
 
     def verified(self, name: str) -> bytes:
         """A file as it was written.
@@ -188,50 +153,6 @@ class Checkpoint:
         return "give an earlier checkpoint; `satgan train` goes on from the newest one that is whole by itself"
 
 
-@torch.no_grad()
-def restore(pair: Pair, checkpoint: Checkpoint) -> None:
-    """Puts a checkpoint's weights, Adams, statistics, histories, verdict and moved rates into the pair.
-
-    Raises:
-        CheckpointError: it was written under other settings.
-    """
-    if checkpoint.config().digest() != pair.config.digest():
-        found = f"{checkpoint.store.url} was written under other settings than the run's config.yaml has"
-        raise CheckpointError(found, "restore the config.yaml that belongs to it, or start under another --name")
-    generators = checkpoint.tensors(GENERATOR_NAME)
-    _restore_player(pair.generator, {n.removeprefix("raw."): t for n, t in generators.items() if n.startswith("raw.")})
-    for name, view in named_views(pair.generator.network, pair.average):
-        view.copy_(generators[f"average.{name}"])
-    _restore_player(pair.discriminator, checkpoint.tensors(DISCRIMINATOR_NAME))
-    moments = checkpoint.tensors("optimizers.safetensors")
-    for player in (pair.generator, pair.discriminator):
-        for adam in player.adams:
-            _restore_adam(player, adam, moments)
-    for lane in pair.lanes:
-        kept = checkpoint.tensors(history_name(lane.number))["tiles"]
-        lane.history.tiles[: len(kept)].copy_(kept)
-    pair.verdict = Verdict(*checkpoint.state["verdict"])
-    if pair.balance and (told := checkpoint.state.get("balance")):
-        pair.set_balance(Balance(**told | {"rates": Rates(**told["rates"])}))
-
-
 def history_name(lane: int) -> str:
     """File of a lane's past fakes in a checkpoint."""
     return f"{HISTORY_FOLDER}lane-{lane:03d}.safetensors"
-
-
-def _restore_player(player: Player, tensors: Tensors) -> None:
-    player.network.load_state_dict(tensors)
-    player.running.copy_(running_statistics(player.network))
-
-
-def _restore_adam(player: Player, adam: str, tensors: Tensors) -> None:
-    moments = player.adams[adam].moments
-    moments.clear()
-    if f"{adam}.step" not in tensors:
-        return
-    moments["step"] = tensors[f"{adam}.step"].to(player.weights.device)
-    for moment in ("exp_avg", "exp_avg_sq"):
-        moments[moment] = torch.empty_like(player.weights)
-        for name, view in named_views(player.network, moments[moment]):
-            view.copy_(tensors[f"{adam}.{moment}.{name}"])

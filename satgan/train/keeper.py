@@ -23,7 +23,7 @@ from satgan.train import ranks
 from satgan.train.checkpoint import FOLDER, name_of
 from satgan.train.device import computing_pool, own_stream
 from satgan.train.film import Film, grid_name
-from satgan.train.journal import Journal
+from satgan.train.journal_writer import Journal
 from satgan.train.origin import Origin
 from satgan.train.retention import regular_step, remove, remove_unwanted
 from satgan.train.run_folder import RunFolder

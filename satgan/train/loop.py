@@ -15,7 +15,8 @@ from satgan.train.cost import Meter
 from satgan.train.device import free_memory
 from satgan.train.divergence import NotFinite, Rollback, roll_back, wrong_numbers, wrong_tensors
 from satgan.train.film import Film
-from satgan.train.journal import JUDGED, MOVED, Journal
+from satgan.train.journal import JUDGED, MOVED
+from satgan.train.journal_writer import Journal
 from satgan.train.keeper import Keeper
 from satgan.train.outcome import Outcome, finished_outcome
 from satgan.train.progress import Progress

@@ -8,11 +8,11 @@ from typing import Any
 from satgan.doctor.records import BEGINNINGS, RunRecord, newest_attempt, rates_of
 from satgan.errors import Diverged, InputError, SatganError, Stopped
 from satgan.tiles.store import Store
-from satgan.train.examined import Told, told_by
 from satgan.train.journal import JOURNAL_NAME, MOVED, judged_alike
 from satgan.train.observations import Entry, append, runs
 from satgan.train.run_folder import CONFIG_NAME
 from satgan.train.runs import is_running, runs_in
+from satgan.train.told import Told, told_by
 
 LOSSES = ("real_loss", "fake_loss", "generator_loss", "generator_regularizer", "discriminator_regularizer")
 UNSAID = ("train.name", "train.store", "tiles.source")

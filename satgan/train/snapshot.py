@@ -29,12 +29,12 @@ from satgan.train.checkpoint import (
     FORMAT_VERSION,
     GENERATOR_NAME,
     STATE_NAME,
-    Tensors,
     history_name,
     name_of,
 )
 from satgan.train.device import moment
 from satgan.train.origin import Origin
+from satgan.train.restored import Tensors
 
 
 class PlayerSnapshot(NamedTuple):

@@ -16,7 +16,8 @@ from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.cost import check_budget
 from satgan.train.fork import fork
-from satgan.train.journal import JOURNAL_NAME, entries_in, reached_in, tell_complete
+from satgan.train.journal import JOURNAL_NAME, entries_in, reached_in
+from satgan.train.journal_writer import tell_complete
 from satgan.train.lease import Lease
 from satgan.train.loggers import check_loggers
 from satgan.train.loop import train_loop

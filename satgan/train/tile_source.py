@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from satgan.config import Config, networks_for
 from satgan.errors import TilesError
-from satgan.tiles.demo import demo_tile_set
-from satgan.tiles.digits import digits_tile_set
+from satgan.tiles.demo import check_demo, demo_tile_set
+from satgan.tiles.digits import check_digits, digits_tile_set
 from satgan.tiles.images import look_at_folder, open_or_pack
 from satgan.tiles.manifest import MANIFEST_NAME
 from satgan.tiles.store import FolderStore, open_store
@@ -21,16 +21,18 @@ PACKING_SEED = 1234
 
 
 class Embedded(NamedTuple):
-    """A set that comes with satgan: what it is called, how many tiles it has, who opens it."""
+    """A set that comes with satgan: what it is called, how many tiles it has, who opens it, and who refuses what
+    opening would, without doing it."""
 
     name: str
     tiles: int
     open: Callable[[Path, int], TileSet]
+    check: Callable[[Path, int], None]
 
 
 EMBEDDED = {
-    (64, 3): Embedded("NASA Blue Marble", 4_963, demo_tile_set),
-    (28, 1): Embedded("handwritten digits of scikit-learn", 1_797, digits_tile_set),
+    (64, 3): Embedded("NASA Blue Marble", 4_963, demo_tile_set, check_demo),
+    (28, 1): Embedded("handwritten digits of scikit-learn", 1_797, digits_tile_set, check_digits),
 }
 """Where no tile set is given, by size and channels."""
 
@@ -62,6 +64,7 @@ def tiles_of(config: Config, say: Callable[[str], None]) -> TileSet:
 
     Raises:
         TilesError: no tiles, or not such as the networks can take.
+        InputError: the package that an embedded set comes with is not installed.
     """
     tile_set = _open(config, say)
     manifest = tile_set.manifest
@@ -74,11 +77,12 @@ def look(config: Config) -> Glance | None:
     embedded sets, once they fit.
 
     Raises:
-        TilesError: as for `tiles_of`.
+        TilesError, InputError: as for `tiles_of`.
     """
     source = config.tiles.source
     if source is None:
         embedded = _embedded(config)
+        embedded.check(_packed(config), PACKING_SEED)
         where = f"the embedded set ({embedded.name})"
         _check(config, Glance(where, config.gan.size, config.gan.channels, embedded.tiles, packed=False))
         return None
@@ -93,13 +97,18 @@ def look(config: Config) -> Glance | None:
 
 
 def _open(config: Config, say: Callable[[str], None]) -> TileSet:
-    store = config.train.store
-    packed = LOCAL_TILES if store.startswith("s3://") else Path(store).expanduser() / "tiles"
+    store, packed = config.train.store, _packed(config)
     if config.tiles.source is not None:
         return _shared(open_or_pack(config.tiles.source, packed, PACKING_SEED), packed, store)
     embedded = _embedded(config)
     say(f"tiles: {embedded.name}, embedded")
     return _shared(embedded.open(packed, PACKING_SEED), packed, store)
+
+
+def _packed(config: Config) -> Path:
+    """Where sets lie that satgan packed by itself."""
+    store = config.train.store
+    return LOCAL_TILES if store.startswith("s3://") else Path(store).expanduser() / "tiles"
 
 
 def _embedded(config: Config) -> Embedded:

@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from satgan.judge.judgement import Judgement
 from satgan.train.cost import Bill, as_told
 from satgan.train.progress import Progress
+
+if TYPE_CHECKING:
+    from satgan.judge.judgement import Judgement
 
 Entry = dict[str, Any]
 """What the journal notes of an event."""
@@ -47,7 +49,7 @@ class Watch(NamedTuple):
     notice: Callable[[], Entry | None] = lambda: None
     restarts: Sequence[Entry] = ()
     check: Callable[[], None] = lambda: None
-    judged: Callable[[int, Judgement], None] = lambda step, judgement: None
+    judged: "Callable[[int, Judgement], None]" = lambda step, judgement: None
     numbers: Callable[[int, dict[str, float]], None] = lambda step, figures: None
     bill: Bill = as_told
     stands: Callable[[int], None] = lambda step: None

@@ -24,6 +24,7 @@ from satgan.tiles.images import pack_folder
 from satgan.tiles.inspect import NO_LIMITS
 from satgan.tiles.pixels import to_unit_range
 from satgan.tiles.store import open_store
+from satgan.train.restored import discriminator_of
 from tests.train.conftest import MakeConfig, made_tiles, run
 
 HOW = {"test": None, "by": "label", "table": None, "count": 500, "seed": 0, "device": "cpu"}
@@ -75,7 +76,7 @@ def test_parquet_and_npy_hold_the_features_of_every_tile(trained: str, tile_set:
         assert write_features(trained, tile_set, f"{place}/{name}", "cpu") == f"{place}/{name}"
     store, collection = open_store(place), open_collection(tile_set)
     array = np.load(io.BytesIO(store.read("features.npy")), allow_pickle=False)
-    network = open_checkpoint(trained).discriminator()
+    network = discriminator_of(open_checkpoint(trained))
     tiles = np.concatenate(list(collection.batches()))
     assert len(tiles) == len(collection.names) == 150
     assert np.array_equal(array, features_of(network, tiles))

@@ -2,6 +2,8 @@
 
 import io
 import tracemalloc
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from satgan.tiles.records import read_places
 from satgan.tiles.shards import pack
 from satgan.tiles.store import Store, open_store
 from satgan.tiles.tile_set import open_tile_set
+from satgan.train.restored import generator_of
 from tests.train.conftest import MakeConfig, made_tiles, run
 
 
@@ -109,7 +112,7 @@ def test_a_run_that_was_judged_stands_for_its_best_checkpoint(trained: str) -> N
 def test_averaged_and_raw_generator_differ(trained: str) -> None:
     checkpoint = open_checkpoint(trained)
     noise = sample_noise(0, 0, 4, 6)
-    averaged, raw = (draw_tiles(checkpoint.generator(which), noise) for which in ("average", "raw"))
+    averaged, raw = (draw_tiles(generator_of(checkpoint, which), noise) for which in ("average", "raw"))
     assert averaged.shape == (4, 16, 16, 3)
     assert not np.array_equal(averaged, raw)
 
@@ -141,16 +144,87 @@ def test_files_are_drawn_into_a_place_of_their_own_and_one_file_is_replaced(trai
     store, choice = open_store(place), Choice(device="cpu")
     sample(trained, 3, place, "files", choice)
     store.write("tile-000001.png", b"another model's")
-    before = {key: store.read(key) for key, _ in store.list()}
+    before = held(store)
     with pytest.raises(InputError, match=r"holds 3 file\(s\) already, such as tile-000000\.png") as caught:
         sample(trained, 2, place, "files", choice._replace(seed=1))
     assert "--out" in caught.value.remedy
-    assert {key: store.read(key) for key, _ in store.list()} == before
+    assert held(store) == before
     for seed in (0, 1):
         sample(trained, 4, place, "npy", choice._replace(seed=seed))
     assert np.array_equal(
         np.load(io.BytesIO(store.read("tiles.npy"))), next(open_artist(trained, choice._replace(seed=1)).batches(4))
     )
+
+
+def interrupted_after(tiles: int) -> Callable[[int, int | None], None]:
+    """As Ctrl-C would, once so many tiles are there."""
+    there = 0
+
+    def progress(more: int, total: int | None) -> None:
+        nonlocal there
+        there += more
+        if there >= tiles:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def held(store: Store) -> dict[str, bytes]:
+    return {key: store.read(key) for key, _ in store.list()}
+
+
+@pytest.mark.parametrize("tiles", [0, 1, 69, 70])
+def test_the_same_call_goes_on_where_it_was_interrupted(trained: str, place: str, tmp_path: Path, tiles: int) -> None:
+    """Nothing is drawn twice, and it ends as one left alone."""
+    call = partial(sample, trained, 70, place, "files", Choice(seed=1, device="cpu"))
+    with pytest.raises(KeyboardInterrupt):
+        call(interrupted_after(tiles))
+    store, seen = open_store(place), list[int]()
+    there = [key for key, _ in store.list() if not key.startswith(".")]
+    assert len(there) >= tiles
+    call(lambda more, total: seen.append(more))
+    assert seen == [len(there), *[1] * (70 - len(there))]
+    sample(trained, 70, str(tmp_path / "alone"), "files", Choice(seed=1, device="cpu"))
+    assert held(store) == held(open_store(str(tmp_path / "alone")))
+    with pytest.raises(InputError, match=r"holds 70 file\(s\) already"):
+        call()
+
+
+def test_what_killed_calls_left_goes_and_no_more(trained: str, tmp_path: Path) -> None:
+    out, choice = tmp_path / "new", Choice(device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        sample(trained, 3, str(out), "files", choice, interrupted_after(1))
+    for name in (".tile-000002.png.0badcafe", "..drawing.json.0badcafe", ".mine"):
+        (out / f"{name}.unfinished").write_bytes(b"half")
+    (out / "mine").mkdir()
+    sample(trained, 3, str(out), "files", choice)
+    drawn = [f"tile-{number:06d}.png" for number in range(3)]
+    assert sorted(path.name for path in out.iterdir()) == [".mine.unfinished", "mine", *drawn]
+
+
+def test_nobody_else_goes_on_there_and_no_other_file_is_touched(trained: str, place: str) -> None:
+    store, choice = open_store(place), Choice(device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        sample(trained, 200, place, "files", choice, interrupted_after(1))
+    before = held(store)
+    for checkpoint, count, other in (
+        (f"{trained}/checkpoints/step-00000010", 200, choice), (trained, 201, choice),
+        (trained, 200, choice._replace(seed=1)), (trained, 200, choice._replace(truncation=1.0)),
+        (trained, 200, choice._replace(raw=True)),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match="another drawing was interrupted there") as caught:
+            sample(checkpoint, count, place, "files", other)
+        assert "--out" in caught.value.remedy
+    assert held(store) == before
+    store.write("mine.txt", b"mine")
+    with pytest.raises(InputError, match=r"holds 1 file\(s\) already, such as mine.txt"):
+        sample(trained, 200, place, "files", choice)
+    assert held(store) == before | {"mine.txt": b"mine"}
+    store.delete("mine.txt")
+    store.write("tile-000199.png", b"mine")
+    sample(trained, 200, place, "files", choice)
+    assert len(held(store)) == 200
+    assert store.read("tile-000199.png") == b"mine"
 
 
 def test_a_set_takes_no_place_that_is_taken(trained: str, tmp_path: Path) -> None:

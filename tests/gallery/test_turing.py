@@ -65,6 +65,23 @@ def test_the_page_follows_from_the_arguments_and_answers_lie_apart(
     assert told["machine"]["answers"] == 84
 
 
+@pytest.mark.parametrize("left", [("turing.html", "answers.html"), ("turing.html",), ("answers.html",)], ids=str)
+def test_an_earlier_test_stays(
+    sides: list[str], place: str, capsys: pytest.CaptureFixture[str], left: tuple[str, ...]
+) -> None:
+    """Also where one of its files was taken away, to pass it on or to keep it apart."""
+    made(sides, place, capsys)
+    store = open_store(place)
+    for name in {"turing.html", "answers.html"}.difference(left):
+        store.delete(name)
+    before = {key: store.read(key) for key, _ in store.list()}
+    assert main(["turing", *sides, "--pairs", str(PAIRS), "--seed", "1", "--out", place]) == 2
+    told = capsys.readouterr().err
+    assert f"holds {' and '.join(left)} of an earlier test" in told
+    assert "--out" in told
+    assert {key: store.read(key) for key, _ in store.list()} == before
+
+
 def test_the_source_says_nothing_about_the_answers() -> None:
     """But for the digests, pages of the same tiles with other answers are the same."""
     tiles = TILES[: 2 * PAIRS]
@@ -110,7 +127,7 @@ def test_too_few_reals_for_the_machine_is_said(
     told, _ = made([sides[0], "--tiles", few], str(tmp_path / "out"), capsys)
     assert told["machine"] is None
     assert "too few real tiles for a machine" in (tmp_path / "out" / "turing.html").read_text()
-    assert main(["turing", sides[0], "--tiles", few, "--pairs", "5", "--out", str(tmp_path / "out")]) == 0
+    assert main(["turing", sides[0], "--tiles", few, "--pairs", "5", "--out", str(tmp_path / "five")]) == 0
     assert re.search(r"^machine: \d+ of 64 right", capsys.readouterr().out, re.M)
 
 

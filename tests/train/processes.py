@@ -26,7 +26,7 @@ from satgan.gan.step import train_step
 from satgan.judge.process import JudgeProcess
 from satgan.tiles.store import FolderStore
 from satgan.train import feed, loop
-from satgan.train.journal import Journal
+from satgan.train.journal_writer import Journal
 from satgan.train.watch import Watch
 
 CONTEXT = multiprocessing.get_context("forkserver")

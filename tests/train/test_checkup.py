@@ -10,10 +10,11 @@ from satgan.config import Config
 from satgan.doctor.rules import examine
 from satgan.tiles.shards import pack
 from satgan.train.checkup import Checkup, found_in
-from satgan.train.examined import examine_run, first_difference, told_by
+from satgan.train.examined import examine_run, first_difference
 from satgan.train.loop import train_loop
 from satgan.train.progress import Progress
 from satgan.train.run_folder import RunFolder
+from satgan.train.told import told_by
 from satgan.train.watch import Watch
 from tests.train.conftest import MakeConfig, made_tiles, run
 

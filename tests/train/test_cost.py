@@ -12,7 +12,8 @@ from satgan.tiles.store import open_store
 from satgan.train import cost
 from satgan.train.checkpoint import complete_steps
 from satgan.train.checkup import Checkup
-from satgan.train.journal import Journal, dollars_in
+from satgan.train.journal import dollars_in
+from satgan.train.journal_writer import Journal
 from satgan.train.ray_board import Noticeboard
 from satgan.train.run_folder import RunFolder
 from satgan.train.start import prepare

@@ -20,6 +20,7 @@ from satgan.tiles.tile_set import open_tile_set
 from satgan.train.checkpoint import complete_steps
 from satgan.train.feed import Feed
 from satgan.train.lane_tree import lanes_of
+from satgan.train.restored import generator_of, tensors_of
 from satgan.train.start import prepare
 from tests.train.conftest import MakeConfig, journal_numbers, run, weights_of
 from tests.train.options import OPTIONS, TOGETHER
@@ -92,7 +93,7 @@ def test_the_reference_batch_is_the_sets_and_the_seeds(make_config: MakeConfig, 
         assert torch.equal(batches[seed, "none"], batches[seed, "disk"])
         assert len(torch.unique(batches[seed, "none"].flatten(1), dim=0)) == 100
     assert not torch.equal(batches[1, "none"], batches[2, "none"])
-    saved = open_checkpoint(run(config).checkpoint).tensors("discriminator.safetensors")["reference"]
+    saved = tensors_of(open_checkpoint(run(config).checkpoint), "discriminator.safetensors")["reference"]
     assert torch.equal(saved, batches[3, "none"])
 
 
@@ -101,7 +102,7 @@ def test_a_tile_drawn_by_virtual_norm_is_the_same_in_any_batch(make_config: Make
     checkpoint = open_checkpoint(run(make_config(**TOGETHER)).checkpoint)
     drawn = sample_noise(7, 0, 70, 6)
     for which in ("average", "raw"):
-        network = checkpoint.generator(which)
+        network = generator_of(checkpoint, which)
         together = draw_tiles(network, drawn)
         assert len(np.unique(together.reshape(70, -1), axis=0)) > 60
         for first, count in ((0, 1), (69, 1), (3, 10)):

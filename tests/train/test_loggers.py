@@ -15,7 +15,8 @@ from satgan.gan.noise import Draws, draw
 from satgan.judge.judgement import Judgement
 from satgan.judge.score import Score
 from satgan.train.checkup import Checkup
-from satgan.train.journal import JOURNAL_NAME, Journal, entries_in
+from satgan.train.journal import JOURNAL_NAME, entries_in
+from satgan.train.journal_writer import Journal
 from satgan.train.loggers import check_loggers, figures_of
 from satgan.train.loop import train_loop
 from satgan.train.run_folder import RunFolder

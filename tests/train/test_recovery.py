@@ -15,7 +15,7 @@ from satgan.tiles.aside import UNFINISHED_SUFFIX
 from satgan.tiles.folder import Taker, nobody
 from satgan.tiles.store import FolderStore, open_store
 from satgan.train.checkpoint import Checkpoint, best_of, complete_steps
-from satgan.train.journal import DONE_ANEW
+from satgan.train.journal_writer import DONE_ANEW
 from satgan.train.loop import train_loop
 from satgan.train.recovery import recover
 from satgan.train.snapshot import write_files

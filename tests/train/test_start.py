@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -59,6 +60,16 @@ def test_a_dry_run_refuses_embedded_tiles_that_do_not_do(tmp_path: Path) -> None
     for refuses in (look, lambda config: tiles_of(config, lambda text: None)):
         with pytest.raises(TilesError, match=r"1797 tile\(s\), gan.virtual_batch = 1798"):
             refuses(load_config("digits", store, virtual))
+
+
+def test_a_dry_run_takes_digits_that_are_packed_without_their_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config("digits", {"train": {"store": str(tmp_path)}})
+    packed = tiles_of(config, lambda text: None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    assert look(config) is None
+    assert tiles_of(config, lambda text: None).digest == packed.digest
 
 
 def test_channels_that_are_not_the_sets_are_refused(make_config: MakeConfig) -> None:
