@@ -101,7 +101,8 @@ def compare(
     count = _tiles_per_side(fake_side, real_side, tiles_per_side, FEWEST_JUDGED if extractor is None else SUBSET_TILES)
     if extractor is not None:
         _refuse_channels(real_side)
-    real_tiles = cache(lambda: real_side.take(2 * count))  # read at most once, not at all where both references are kept
+    # Read at most once, and not at all where both references are kept.
+    real_tiles = cache(lambda: real_side.take(2 * count))
     drawn = fake_side.take(count)
     reference = _reference(real_side, count, real_tiles, held_side, seed)
     judgement, half, inception = judge(drawn, reference), reference.half, None
