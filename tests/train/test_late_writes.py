@@ -1,6 +1,7 @@
 """A driver writes nothing while another one may have taken its run over, and what was on its way harms nothing."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -72,6 +73,46 @@ def test_from_the_moment_that_a_run_is_lost_nothing_of_it_is_changed(
     with pytest.raises(RunLost):
         train_loop(config, watch)
     assert found == [content(store, place)]
+
+
+def test_a_journal_in_a_folder_gets_no_line_more_of_a_run_that_is_lost(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(train={"log_steps": 1})
+    path, step, found = Path(config.train.store, "run", "journal.jsonl"), count(1), list[bytes]()
+
+    def stepped(pair: Pair) -> dict[str, float]:
+        if next(step) == 3:
+            found.append(path.read_bytes())
+        return train_step(pair)
+
+    def check() -> None:
+        if found:
+            raise RunLost("it is another's", "let it be")
+
+    monkeypatch.setattr("satgan.train.loop.train_step", stepped)
+    with pytest.raises(RunLost):
+        train_loop(config, Watch(lambda progress: None, lambda *told: None, check=check))
+    assert found == [path.read_bytes()]
+
+
+def test_a_journal_in_a_folder_loses_no_line_where_an_attempt_begins_that_has_lost_the_run(
+    make_config: MakeConfig,
+) -> None:
+    """Between sweeping, when it still had it, and the first line."""
+    begun = run(make_config(train={"steps": 7}))
+    shutil.rmtree(begun.checkpoint)
+    before, asked = Path(begun.run, "journal.jsonl").read_bytes(), 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise RunLost("it is another's", "let it be")
+
+    with pytest.raises(RunLost):
+        train_loop(make_config(), Watch(lambda progress: None, lambda *told: None, check=check))
+    assert Path(begun.run, "journal.jsonl").read_bytes() == before
 
 
 @pytest.fixture
