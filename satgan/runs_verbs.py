@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from satgan.errors import CheckpointError, CorruptData, SatganError
 from satgan.options import Parser
-from satgan.tiles.store import Store
+from satgan.tiles.store import Store, open_store
 from satgan.train.lease import Lease
 from satgan.train.runs import Litter, Run, about, clear, is_running, litter, runs_in
 from satgan.train.watch import say_on_stderr
@@ -48,9 +48,9 @@ def prune(words: Sequence[str]) -> None:
     is_wished = bool(total) and (given.yes or (not given.json and _asked()))
     for run, what in found:
         if is_wished and what:
-            with Lease(run.url, say_on_stderr):
+            with Lease(run.url, say_on_stderr) as lease:
                 still = {one.key for one in litter(run)}
-                clear(run, [one for one in what if one.key in still])
+                clear(open_store(run.url, check=lease.check_writing), [one for one in what if one.key in still])
     if given.json:
         shown = [{"run": run.url, "key": one.key, "why": one.why, "bytes": one.bytes} for run, w in found for one in w]
         print(json.dumps({"found": shown, "bytes": total, "removed": is_wished}, indent=2))

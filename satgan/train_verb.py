@@ -31,7 +31,7 @@ def train(words: Sequence[str]) -> None:
     line = ProgressLine()
     try:
         with hold(config, line.say) as lease:
-            config, _ = prepare(config, _say, parent)
+            config, _ = prepare(config, _say, parent, check=lease.check_writing)
             outcome = finished(config, line.say)
             if outcome:
                 _say(_nothing_left(config.train, outcome.step))

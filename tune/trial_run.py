@@ -106,7 +106,8 @@ def train_trial(trial: Trial, reporter: "Reporter", parent: Pointer | None = Non
     if run.exists(EARLY_STOP_NAME):
         return
     with hold(config, reporter.say) as lease:
-        config, _ = prepare(config, reporter.say, *(parent or (None, None)))
+        name, step = parent or (None, None)
+        config, _ = prepare(config, reporter.say, name, step, lease.check_writing)
         if finished(config) is None:
             start(config, lease, reporter.show, reporter.say, reporter.judged, reporter.stopping)
     reporter.last()

@@ -13,6 +13,7 @@ from satgan.tiles.aside import UNFINISHED_SUFFIX, flush_to_disk, locked, written
 
 Listing = list[tuple[str, int]]
 Taker = Callable[[memoryview], object]
+Check = Callable[[], None]
 
 READ_BYTES = 2**20
 """Bytes read at a time: still in the processor's cache when they are handed to a `Taker`, and at most so many that had
@@ -23,14 +24,20 @@ def nobody(part: memoryview) -> None:
     """Takes no notice."""
 
 
+def allowed() -> None:
+    """No objection."""
+
+
 class Store(ABC):
     """A folder or an `s3://bucket/prefix`. Keys are relative paths with `/` between their parts.
 
-    Instances can be shared by threads and pickled. Every method may raise
+    Instances can be shared by threads and pickled. What changes something asks `open_store`'s `check`: at the last
+    moment, when what is written to a folder has its bytes and only lacks its name. Every method may raise
         StoreMissing: no such folder, object or bucket;
         StoreForbidden: credentials or file permissions do not allow it;
         StoreUnreachable: no answer, or only failures, after all attempts;
-        StoreFull: no space left.
+        StoreFull: no space left;
+        what `check` raises.
     """
 
     url: str
@@ -121,9 +128,10 @@ class Store(ABC):
 class FolderStore(Store):
     """A local (or mounted) folder; it is made by the first write."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, check: Check = allowed) -> None:
         self.folder = folder
         self.url = str(folder)
+        self._check = check
 
     def list(self, prefix: str = "") -> Listing:
         with folder_errors_told(f"list {prefix or 'what is'}", self.url):
@@ -174,7 +182,8 @@ class FolderStore(Store):
             try:
                 with written_aside(path) as aside:
                     yield aside
-            except OSError:
+                    self._check()
+            except (OSError, SatganError):
                 self._remove_empty(path)  # folders that were made for it
                 raise
 
@@ -183,6 +192,7 @@ class FolderStore(Store):
             shutil.copyfile(self._path(key), aside)
 
     def delete(self, key: str) -> None:
+        self._check()
         with folder_errors_told(f"delete {key}", self.url):
             self._path(key).unlink(missing_ok=True)
             self._remove_empty(self._path(key))
@@ -204,6 +214,7 @@ class FolderStore(Store):
 
     def move(self, key: str, to: str) -> None:
         path, target = self._path(key), self._path(to)
+        self._check()
         with folder_errors_told(f"move {key} to {to}", self.url):
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, target)
@@ -221,6 +232,7 @@ class FolderStore(Store):
 
     def sweep(self) -> int:
         left = self.unfinished()
+        self._check()
         with folder_errors_told("remove unfinished files", self.url):
             for name, _ in left:
                 (self.folder / name).unlink(missing_ok=True)
@@ -230,7 +242,7 @@ class FolderStore(Store):
         return sum(size for _, size in left)
 
     def child(self, name: str) -> Store:
-        return FolderStore(self._path(name))
+        return FolderStore(self._path(name), self._check)
 
     def _path(self, key: str) -> Path:
         parts = PurePosixPath(key).parts

@@ -10,20 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from satgan.errors import ConfigError, StoreMissing, StoreUnreachable
 from satgan.tiles.aside import written_aside
-from satgan.tiles.folder import (
-    FolderStore,
-    Listing,
-    Store,
-    Taker,
-    folder_errors_told,
-    nobody,
-)
+from satgan.tiles.folder import Check, FolderStore, Listing, Store, Taker, allowed, folder_errors_told, nobody
 from satgan.tiles.s3_errors import s3_errors_told
+from satgan.tiles.sent import Sent
 from satgan.tiles.signed import SignedGets
 from satgan.tiles.wire import Patience, Wire, modern_signature
 
@@ -31,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CopySourceTypeDef
 
-__all__ = ["FolderStore", "Listing", "Patience", "S3Store", "Store", "open_store"]
+__all__ = ["Check", "FolderStore", "Listing", "Patience", "S3Store", "Store", "allowed", "open_store"]
 
 FIRST_PAUSE_SECONDS = 0.5
 DOWNLOAD_BYTES = 8 * 2**20
@@ -42,13 +37,17 @@ CHANGED_CODES = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"
 Answer = TypeVar("Answer")
 
 
-def open_store(url: str, connections: int = 16, patience: Patience = Patience()) -> Store:  # noqa: B008  # immutable
+def open_store(
+    url: str, connections: int = 16, patience: Patience = Patience(), check: Check = allowed,  # noqa: B008  # immutable
+) -> Store:  # fmt: skip
     """The store behind `url`: a local folder, which need not exist yet, or `s3://bucket/prefix`. Touches nothing yet.
 
     Args:
         url: path or S3 url.
         connections: how many threads will use it at the same time.
         patience: with S3.
+        check: asked before anything is changed; with S3 before each attempt at that, and every second while bytes are
+            sent. What it raises prevents the change: for whoever may lose the right to write.
 
     Raises:
         ConfigError: another scheme than s3://, or no bucket.
@@ -57,27 +56,28 @@ def open_store(url: str, connections: int = 16, patience: Patience = Patience())
         bucket, _, prefix = url.removeprefix("s3://").strip("/").partition("/")
         if not bucket:
             raise ConfigError(f"no bucket in {url!r}", "write s3://bucket/prefix")
-        return S3Store(bucket, prefix, connections, patience)
+        return S3Store(bucket, prefix, connections, patience, check)
     if not url or ":/" in url:
         raise ConfigError(f"{url!r} is neither a folder nor an S3 url", "write a path, or s3://bucket/prefix")
-    return FolderStore(Path(url).expanduser())
+    return FolderStore(Path(url).expanduser(), check)
 
 
 class S3Store(Store):
     """A bucket, or what lies below a prefix of it."""
 
-    def __init__(self, bucket: str, prefix: str, connections: int, patience: Patience) -> None:
+    def __init__(self, bucket: str, prefix: str, connections: int, patience: Patience, check: Check) -> None:
         self.bucket = bucket
         self.prefix = prefix
         self.connections = connections
         self.patience = patience
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._check = check
         self._lock = threading.Lock()
         self._made: tuple[S3Client, Wire | None] | None = None
         self._gets = SignedGets(bucket)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return S3Store, (self.bucket, self.prefix, self.connections, self.patience)
+        return S3Store, (self.bucket, self.prefix, self.connections, self.patience, self._check)
 
     @property
     def _client(self) -> "S3Client":
@@ -120,6 +120,15 @@ class S3Store(Store):
             # Uneven, so that clients who were refused together do not come back together.
             time.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1))
         raise AssertionError("the last attempt neither returned nor raised")
+
+    def _changed(self, what: str, act: Callable[["S3Client"], Answer]) -> Answer:
+        """`_tried`, where `act` changes something."""
+
+        def checked(client: "S3Client") -> Answer:
+            self._check()
+            return act(client)
+
+        return self._tried(what, checked)
 
     def list(self, prefix: str = "") -> Listing:
         above = len(self._name(""))
@@ -164,9 +173,15 @@ class S3Store(Store):
             self._tried(f"read {key}", go_on)
 
     def write(self, key: str, data: bytes) -> None:
-        self._tried(
-            f"write {key}", lambda client: client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data)
-        )
+        self._send(key, BytesIO(data))
+
+    def _send(self, key: str, file: BinaryIO) -> None:
+        def put(client: "S3Client") -> None:
+            file.seek(0)
+            body: Any = Sent(file, self._check)
+            client.put_object(Bucket=self.bucket, Key=self._name(key), Body=body)
+
+        self._changed(f"write {key}", put)
 
     @contextmanager
     def writing(self, key: str) -> Iterator[Path]:
@@ -179,12 +194,7 @@ class S3Store(Store):
     def upload(self, path: Path, key: str) -> None:
         reading = folder_errors_told(f"read {path.name}", str(path.parent))
         with reading, path.open("rb") as file:
-
-            def put(client: "S3Client") -> None:
-                file.seek(0)
-                client.put_object(Bucket=self.bucket, Key=self._name(key), Body=file)
-
-            self._tried(f"write {key}", put)
+            self._send(key, file)
 
     def download(self, key: str, path: Path) -> None:
         size_bytes = self._size_bytes(key)
@@ -197,7 +207,7 @@ class S3Store(Store):
                 file.write(part)
 
     def delete(self, key: str) -> None:
-        self._tried(f"delete {key}", lambda client: client.delete_object(Bucket=self.bucket, Key=self._name(key)))
+        self._changed(f"delete {key}", lambda client: client.delete_object(Bucket=self.bucket, Key=self._name(key)))
 
     def swap(self, key: str, expected: bytes | None, data: bytes) -> bool:
         named = {"Bucket": self.bucket, "Key": self._name(key)}
@@ -218,11 +228,11 @@ class S3Store(Store):
                 client.put_object(**named, Body=data)  # type: ignore[arg-type]
             return True
 
-        return self._tried(f"write {key}", put)
+        return self._changed(f"write {key}", put)
 
     def move(self, key: str, to: str) -> None:
         source: CopySourceTypeDef = {"Bucket": self.bucket, "Key": self._name(key)}
-        self._tried(
+        self._changed(
             f"copy {key} to {to}",
             lambda client: client.copy_object(Bucket=self.bucket, Key=self._name(to), CopySource=source),
         )
@@ -241,7 +251,7 @@ class S3Store(Store):
         return 0
 
     def child(self, name: str) -> Store:
-        return S3Store(self.bucket, self._name(name), self.connections, self.patience)
+        return S3Store(self.bucket, self._name(name), self.connections, self.patience, self._check)
 
 
 def _read_tagged(client: "S3Client", named: dict[str, str]) -> tuple[bytes | None, str]:

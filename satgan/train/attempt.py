@@ -49,7 +49,7 @@ class Attempt:
         assert threads is not None
         self.config, self.rollback, self.first = config, rollback, ranks.rank() == 0
         self._watch = watch
-        self.folder = RunFolder(train.store, train.name)
+        self.folder = RunFolder(train.store, train.name, watch.check)
         self.device = training_device(train.deterministic)
         mine = lanes_of(ranks.rank(), ranks.world_size(), train.lanes)
         self.feed = Feed(config, mine, self.device)
@@ -91,8 +91,6 @@ class Attempt:
 
     def _recover(self) -> list[Corrupt]:
         """Worker 0 clears the way before anybody looks."""
-        if self.first:
-            self._watch.check()  # workers that are started anew may be late
         found = recover(self.folder.store) if self.first else []
         if self.rollback and self.first:
             go_back(self.folder.store, self.config.train.checkpoint_steps)

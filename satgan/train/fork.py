@@ -16,7 +16,7 @@ from satgan.gan.history import history_slots
 from satgan.gan.networks import Discriminator, Generator
 from satgan.groups import GanConfig
 from satgan.provenance import versions
-from satgan.tiles.store import Store, open_store
+from satgan.tiles.store import Check, Store, open_store
 from satgan.train.checkpoint import (
     FOLDER,
     HISTORY_FOLDER,
@@ -35,7 +35,7 @@ SHAPELESS = ("gan.preset:", "gan.generator_leak:", "gan.discriminator_leak:")
 
 
 def fork(
-    config: Config, parent: str, tile_set_digest: str, say: Callable[[str], None], at_step: int | None = None
+    config: Config, parent: str, tile_set_digest: str, say: Callable[[str], None], at_step: int | None, check: Check
 ) -> None:
     """Makes the first checkpoint of run `train.name`, unless that run has one already.
 
@@ -45,6 +45,7 @@ def fork(
         tile_set_digest: identity of the new run's tile set.
         say: told where it goes on from.
         at_step: of the parent's checkpoint; None: its newest whole one.
+        check: asked before anything of the new run is changed.
 
     Raises:
         CheckpointError: the parent has no whole checkpoint, or one that the new settings cannot go on from; or the new
@@ -69,7 +70,7 @@ def fork(
     config = as_recorded(config, before.config())
     _check_carries_over(before, config)
     origin = Origin(tile_set_digest, forked_from={"run": store.child(parent).url, "step": before.step})
-    folder = RunFolder(config.train.store, config.train.name)
+    folder = RunFolder(config.train.store, config.train.name, check)
     try:
         write_config(folder, config, origin)
         state = before.state | origin._asdict() | {"config": config.model_dump(mode="json"), "versions": versions()}

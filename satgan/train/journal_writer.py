@@ -37,18 +37,17 @@ class Journal:
         folder: the run's.
         start_step: steps that the attempt starts from.
         troubles: told when it cannot be written; what is noted then waits in memory, and the run goes on.
-        check: asked before it is handed in; see `Watch`.
         checkup: hears all that is noted, and what was before.
         config: the run's; its loggers (satgan/train/loggers.py) are told at checkpoints.
     """
 
     def __init__(
-        self, folder: RunFolder, start_step: int, troubles: Troubles, check: Callable[[], None], checkup: Checkup,
-        config: Config,
-    ) -> None:  # fmt: skip
-        self._folder, self._troubles, self._check, self._checkup = folder, troubles, check, checkup
+        self, folder: RunFolder, start_step: int, troubles: Troubles, checkup: Checkup, config: Config
+    ) -> None:
+        self._folder, self._troubles, self._checkup = folder, troubles, checkup
         self._lock, self._unwritten, self._step = threading.RLock(), bytearray(), start_step
         self._path = path = folder.fetch(JOURNAL_NAME)
+        folder.check_local()
         with folder_errors_told("write the journal", str(path)):
             self.dollars = dollars_in(path.read_bytes()) if path.exists() else 0.0
             """What attempts before this one have cost, what is dropped now included."""
@@ -60,9 +59,9 @@ class Journal:
             self._file = path.open("ab", buffering=0)
         self._events = Events(folder.local / EVENTS_FOLDER, start_step)
         self._tellers = [
-            Teller(name, config, folder, lambda: entries_in(path.read_bytes()), troubles, check)
+            Teller(name, config, folder, lambda: entries_in(path.read_bytes()), troubles)
             for name in config.train.loggers
-        ]  # fmt: skip
+        ]
 
     def numbers(self, step: int, numbers: dict[str, float], timing: dict[str, float]) -> None:
         """Notes a log step."""
@@ -117,7 +116,6 @@ class Journal:
             RunLost: the journal is another's.
         """
         with self._troubles.borne(NOT_WRITTEN, "its last lines may be lost"):
-            self._check()
             self.publish()
 
     def _write(self, entry: dict[str, Any]) -> None:
@@ -129,6 +127,8 @@ class Journal:
 
     def _flush(self) -> None:
         """Writes what waits; what a full disk took of it is not written twice."""
+        if self._unwritten:
+            self._folder.check_local()
         with folder_errors_told("write the journal", str(self._path)):
             while self._unwritten:
                 del self._unwritten[: self._file.write(self._unwritten)]
@@ -146,9 +146,9 @@ class Journal:
         # A lost run's journal is another's; whoever says Ctrl-C twice does not want to wait; that a number was not
         # finite is noted already.
         if isinstance(error, Exception) and not isinstance(error, Stopped | RunLost | NotFinite):
-            self.event(self._step, "failed", found=getattr(error, "found", f"{type(error).__name__}: {error}"))
-            if not isinstance(error, StoreError):  # whose waiting was long enough
-                with suppress(RunLost):
+            with suppress(RunLost):
+                self.event(self._step, "failed", found=getattr(error, "found", f"{type(error).__name__}: {error}"))
+                if not isinstance(error, StoreError):  # whose waiting was long enough
                     self.hand_in()
         with self._troubles.borne("TensorBoard's events were not written", "the run has ended"):
             self._events.close()
@@ -169,7 +169,7 @@ def tell_complete(config: Config, folder: RunFolder, step: int, say: Callable[[s
     """Tells a config's loggers what they lack of a run that is complete after `step` steps."""
     for name in config.train.loggers:
         read = partial(_entries_of, folder)
-        teller = Teller(name, config, folder, read, Troubles(say), lambda: None)
+        teller = Teller(name, config, folder, read, Troubles(say))
         teller.stands(step)
         teller.close("finished")
 

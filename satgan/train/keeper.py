@@ -203,14 +203,13 @@ class Keeper:
         return True
 
     def _write(self, snapshot: Snapshot, averaged: Generator, journal: Journal) -> None:
-        self._watch.check()
         # First: a checkpoint that stands has its journal and its pictures, and each frame is in one strip.
         journal.publish()
         self._film.cut(snapshot.step, self._frames, averaged)
         self._frames = []
         store = self._folder.store
         try:
-            write_snapshot(store, self._pair, snapshot, averaged, self._watch.check)
+            write_snapshot(store, self._pair, snapshot, averaged)
         except StoreFull:
             with suppress(StoreError):  # what came there takes the room that the next attempt needs
                 remove(store, store.list(f"{FOLDER}/{name_of(snapshot.step)}/"))
@@ -228,14 +227,12 @@ class Keeper:
 
     def _tidy_up(self, scorer: Scorer) -> None:
         store, train = self._folder.store, self._train
-        stay = set[int]()
+        stay = {self._whole_step}  # whatever else seems to stand there: a write that was on its way may come late
         if train.on_nan == "rollback":
             stay.add(self._regular_step())
         with self._troubles.borne("best.json was not written", "that is tried again at the next checkpoint"):
-            self._watch.check()
             scorer.note_best()
         with self._troubles.borne("old checkpoints were not removed", "that is tried again at the next checkpoint"):
-            self._watch.check()
             remove_unwanted(store, scorer.scores, train.keep_checkpoints, train.keep_best, scorer.must_stay() | stay)
 
     def _regular_step(self) -> int:

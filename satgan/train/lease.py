@@ -3,6 +3,7 @@
 A driver that dies without giving it back leaves it behind. Its process is looked up where that is possible, and the
 lease is taken over at once when it is gone; else it is taken over when it was seen unrenewed for its lifetime, by the
 clock of the one who looks. A store that cannot be reached does not end a run; a lease that somebody else holds does.
+Whatever changes the run asks `check_writing` first: no change begins so late that it could come after a takeover.
 Where a bucket's server heeds no conditions two drivers that start within a moment may both begin: then the one whose
 lease was overwritten finds that out at its next renewal, and ends.
 """
@@ -11,6 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
@@ -22,7 +24,10 @@ from satgan.train.holder import Holder
 from satgan.train.troubles import Troubles
 
 LEASE_NAME = "lease.json"
-LIFETIME_SECONDS = 30.0
+LIFETIME_SECONDS = 60.0
+WRITE_SECONDS = 30.0
+"""A change to the run takes less, from the last `check_writing` until it stands in the store or never will: to connect,
+to send for the second until it is asked again (`Sent`), and to wait for an answer (`run_folder.PATIENCE`)."""
 RENEW_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 NOT_RENEWED = "the run's lease was not renewed"
@@ -40,13 +45,14 @@ def check_left(seconds: float) -> None:
     """Raises StoreUnreachable where no seconds are left of what a `Lease` tells."""
     if seconds <= 0:
         raise StoreUnreachable(
-            f"{NOT_RENEWED} for nearly {LIFETIME_SECONDS:.0f} s, so another process may take the run over",
+            f"{NOT_RENEWED} for {LIFETIME_SECONDS - WRITE_SECONDS:.0f} s: soon another process may take the run over",
             "nothing is written until it is renewed: see whether the store can be reached",
         )
 
 
 class Lease:
-    """The right to write into a run, for the time of a `with` block; a thread renews it.
+    """The right to write into a run, for the time of a `with` block; a thread renews it, and another one tells the user
+    of trouble with that, who may hold the terminal.
 
     Args:
         url: of the run's folder.
@@ -66,6 +72,7 @@ class Lease:
         """Not after the moment from which others count the lifetime."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_renewing, name="lease", daemon=True)
+        self._voice = ThreadPoolExecutor(1, "lease's words")
 
     def check(self) -> None:
         """Nothing while the lease is held.
@@ -77,16 +84,17 @@ class Lease:
             raise self._lost
 
     def seconds_left(self) -> float:
-        """For how long from now others surely leave the run alone; not above 0 where it was not renewed of late.
+        """For how long from now a change to the run may be begun, so that it has ended before others take the run over;
+        not above 0 where the lease was not renewed of late.
 
         Raises:
             RunLost: it is not held any more.
         """
         self.check()
-        return self._seen_at + LIFETIME_SECONDS - RENEW_SECONDS - clock_seconds()
+        return self._seen_at + LIFETIME_SECONDS - WRITE_SECONDS - clock_seconds()
 
     def check_writing(self) -> None:
-        """Nothing while it is sure that nobody else writes into the run.
+        """Nothing while it is sure that a change to the run that begins now ends before anybody else makes one.
 
         Raises:
             StoreUnreachable: it is not sure now.
@@ -106,10 +114,11 @@ class Lease:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        with suppress(StoreError):  # then it runs out
-            found = self._read()
-            if found is not None and self._is_mine(found):
-                self._run.delete(LEASE_NAME)
+        with suppress(StoreError, RunLost):  # then it runs out, or is another's
+            self._renew_or_tell()
+            self.check_writing()
+            self._run.delete(LEASE_NAME)
+        self._voice.shutdown()
 
     def _free(self) -> bytes | None:
         """Waits until the lease is free; what is there, left behind by somebody who is gone, or None.
@@ -146,11 +155,14 @@ class Lease:
         return self._read() == self._mine.as_bytes()
 
     def _keep_renewing(self) -> None:
-        troubles = Troubles(self._say)
+        # Whatever goes wrong, be it the telling of it: without this thread another process would take the run.
+        troubles = Troubles(self._tell)
         while self._lost is None and not self._ended.wait(RENEW_SECONDS):
-            # Whatever went wrong, be it the telling of it: without this thread another process would take the run.
-            with suppress(Exception), troubles.borne(NOT_RENEWED, "that is tried again, the run goes on"):
+            with troubles.borne(NOT_RENEWED, "that is tried again, the run goes on"):
                 self._renew_or_tell()
+
+    def _tell(self, text: str) -> None:
+        self._voice.submit(self._say, text)
 
     def _renew_or_tell(self) -> None:
         """Raises nothing but StoreError."""

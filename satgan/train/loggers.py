@@ -114,7 +114,6 @@ class Teller:
         folder: the run's.
         read: the journal's entries as they stand.
         troubles: told when the logger does not take something; that is tried again.
-        check: asked before what was told is noted in the run's folder; see `Watch`.
     """
 
     name: str
@@ -122,7 +121,6 @@ class Teller:
     folder: RunFolder
     read: Callable[[], list[Entry]]
     troubles: Troubles
-    check: Callable[[], None]
     _stands: int = -1
     _ending: Ending | None = None
     _is_left: bool = False
@@ -173,7 +171,7 @@ class Teller:
             self.troubles.passed(self._what)
 
     def _tell_all(self, ending: Ending | None) -> None:
-        self.check()
+        self.folder.check()
         told = self._told = self._told or _read_told(self.folder, self.name)
         if told.ending == "finished" and ending in (None, "finished") and not next(self._untold(told), None):
             return  # a complete run that is started again

@@ -111,7 +111,7 @@ class _Steps:
             return self._end(journal, clock, stream)
 
     def _new_journal(self) -> Journal:
-        return Journal(self.folder, self.start_step, self.troubles, self.watch.check, self.checkup, self.config)
+        return Journal(self.folder, self.start_step, self.troubles, self.checkup, self.config)
 
     def _keeper(self, journal: Journal | None, stack: ExitStack) -> Keeper:
         """What keeps and judges the checkpoints; a checkpoint that is resumed from unjudged is judged first."""

@@ -130,13 +130,14 @@ def left_asker(board: Any) -> Callable[[], None]:
     """Raises where the run is not surely the driver's, also where that one stands still and did not vouch."""
 
     def check() -> None:
+        asked = clock_seconds()
         try:
             answer: float | SatganError = ray.get(board.seconds_left.remote(), timeout=ANSWER_SECONDS)
         except ray.exceptions.RayError as error:
             raise StoreUnreachable(f"the driver did not answer: {error}", "see whether it still runs") from None
         if isinstance(answer, SatganError):
             raise answer
-        check_left(answer)
+        check_left(answer - (clock_seconds() - asked))  # the answer may have been on its way for as long
 
     return check
 

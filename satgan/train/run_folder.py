@@ -12,7 +12,7 @@ from satgan.config import Config, changes, load_config
 from satgan.errors import CheckpointError, ConfigError
 from satgan.provenance import versions
 from satgan.tiles.folder import folder_errors_told
-from satgan.tiles.store import FolderStore, Patience, Store, open_store
+from satgan.tiles.store import Check, FolderStore, Patience, Store, allowed, open_store
 from satgan.train.holder import Holder
 from satgan.train.origin import Origin
 
@@ -33,10 +33,12 @@ class RunFolder:
     Args:
         store: url of the store.
         name: of the run.
+        check: asked before anything of the run is changed; see `Watch`.
     """
 
-    def __init__(self, store: str, name: str) -> None:
-        self.store: Store = open_store(store, patience=PATIENCE).child(name)
+    def __init__(self, store: str, name: str, check: Check = allowed) -> None:
+        self.store: Store = open_store(store, patience=PATIENCE, check=check).child(name)
+        self.check = check
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if isinstance(self.store, FolderStore):
             self.local = Path(store) / name
@@ -56,6 +58,11 @@ class RunFolder:
     def place(self, key: str) -> str:
         """Path or s3:// url of something in the run."""
         return f"{self.url.rstrip('/')}/{key}"
+
+    def check_local(self) -> None:
+        """Asks before something in `local` is changed, where that is the run's own folder."""
+        if self._scratch is None:
+            self.check()
 
     def publish(self, key: str) -> None:
         """Uploads a file that was written in `local`, as it is now, though it may be growing; nothing to do where that

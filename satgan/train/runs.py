@@ -126,7 +126,7 @@ def is_running(run: Store) -> bool:
     holder = Holder.read(run.read(LEASE_NAME))
     lives = holder.lives() if holder else None
     # By the clocks of the store and of this machine, which may differ a little.
-    return time.time() - run.modified(LEASE_NAME) < 2 * LIFETIME_SECONDS if lives is None else lives
+    return time.time() - run.modified(LEASE_NAME) < LIFETIME_SECONDS if lives is None else lives
 
 
 def _litter(shelf: Shelf, stay: set[int]) -> Iterator[Litter]:

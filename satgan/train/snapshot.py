@@ -111,9 +111,7 @@ def take_snapshot(pair: Pair, step: int, origin: Origin, copies: Copies) -> Snap
 
 
 @torch.no_grad()
-def write_snapshot(
-    run: Store, pair: Pair, snapshot: Snapshot, averaged: Generator, check: Callable[[], None] = lambda: None
-) -> str:
+def write_snapshot(run: Store, pair: Pair, snapshot: Snapshot, averaged: Generator) -> str:
     """Writes the checkpoint of a snapshot; COMPLETE last. May run beside the next steps. Returns its key in `run`.
 
     Args:
@@ -121,7 +119,6 @@ def write_snapshot(
         pair: whose snapshot it is; only its networks' shapes are looked at.
         snapshot: see `take_snapshot`.
         averaged: the averaged generator of the snapshot, with its own statistics.
-        check: raises where it must not be completed.
 
     Raises:
         StoreError: the store does not take it.
@@ -131,15 +128,12 @@ def write_snapshot(
         (name, save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}))
         for name, tensors in _files(pair, snapshot, averaged)
     )
-    write_files(run, key, snapshot.state, files, check)
+    write_files(run, key, snapshot.state, files)
     return key
 
 
-def write_files(
-    run: Store, key: str, state: dict[str, Any], files: Iterable[tuple[str, bytes]],
-    check: Callable[[], None] = lambda: None,
-) -> None:  # fmt: skip
-    """Writes the files of a checkpoint under `key`, then state.json with their digests, after `check` COMPLETE.
+def write_files(run: Store, key: str, state: dict[str, Any], files: Iterable[tuple[str, bytes]]) -> None:
+    """Writes the files of a checkpoint under `key`, then state.json with their digests, then COMPLETE.
 
     Raises:
         StoreError: the store does not take them.
@@ -150,7 +144,6 @@ def write_files(
         run.write(f"{key}/{name}", raw)
     text = json.dumps(state | {"sha256": digests}, indent=2).encode()
     run.write(f"{key}/{STATE_NAME}", text)
-    check()
     run.write(f"{key}/{COMPLETE_NAME}", hashlib.sha256(text).hexdigest().encode())
 
 

@@ -12,7 +12,7 @@ from satgan.errors import CheckpointError, Diverged, InputError, RunLost, Satgan
 from satgan.gan.describe import checkpoint_bytes, describe
 from satgan.judge.judgement import Judgement
 from satgan.kinds import FEWEST_JUDGED
-from satgan.tiles.store import open_store
+from satgan.tiles.store import Check, allowed, open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.cost import check_budget
 from satgan.train.fork import fork
@@ -49,8 +49,9 @@ def place(config: Config, say: Callable[[str], None]) -> tuple[Config, str]:
 
 
 def prepare(
-    config: Config, say: Callable[[str], None], parent: str | None = None, at_step: int | None = None
-) -> tuple[Config, int]:
+    config: Config, say: Callable[[str], None], parent: str | None = None, at_step: int | None = None,
+    check: Check = allowed,
+) -> tuple[Config, int]:  # fmt: skip
     """`place`, then forks, or compares with an earlier attempt.
 
     Call it while `hold` holds the run: a fork writes into it, and what is decided here must stay true.
@@ -60,6 +61,7 @@ def prepare(
         say: told where the tiles are from.
         parent: name of the run that this one is forked from.
         at_step: of that run's checkpoint; None: its newest.
+        check: asked before a fork changes anything, as of a lease.
 
     Returns:
         The complete config, and the step from which the run will go on (0: from the start).
@@ -72,7 +74,7 @@ def prepare(
     config, tile_set_digest = place(config, say)
     check_loggers(config)
     if parent is not None:
-        fork(config, parent, tile_set_digest, say, at_step)
+        fork(config, parent, tile_set_digest, say, at_step, check)
     folder = RunFolder(config.train.store, config.train.name)
     try:
         steps = complete_steps(folder.store)
@@ -149,9 +151,8 @@ def _train(
 def _note_end(config: Config, lease: Lease, error: SatganError) -> None:
     """A last line in the journal of a run that has one, where no worker has noted the same: none was there any more, or
     not yet, or this is what came of its failures."""
-    run = open_store(config.train.store, patience=PATIENCE).child(config.train.name)
+    run = open_store(config.train.store, patience=PATIENCE, check=lease.check_writing).child(config.train.name)
     with suppress(StoreError, RunLost):  # the user is told what ended it; a store or a driver more is not the news
-        lease.check_writing()
         raw = run.read(JOURNAL_NAME)
         entries = entries_in(raw)
         told = [entry for entry in newest_attempt(entries) if entry.get("event") in ("failed", "diverged")]

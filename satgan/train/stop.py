@@ -3,6 +3,7 @@ budget does, the second does not save."""
 
 import math
 import os
+import select
 import signal
 import threading
 import time
@@ -71,6 +72,8 @@ class StopSignals:
         if was_heard:
             return
         self._heard_at = now
-        # Not print: the signal may have come amid a print to the same stream, which cannot be entered twice.
+        # Not print: the signal may have come amid a print to the same stream, which cannot be entered twice. And not
+        # where the write would wait, at a held terminal or a full pipe: nothing would be saved meanwhile.
         with suppress(OSError):
-            os.write(STDERR, f"\n{TOLD}\n".encode())
+            if select.select([], [STDERR], [], 0)[1]:
+                os.write(STDERR, f"\n{TOLD}\n".encode())

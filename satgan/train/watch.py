@@ -32,8 +32,9 @@ class Watch(NamedTuple):
     notice      asked by all workers at the same step: a machine that will soon be taken away; None where there is no
                 news. The run saves then
     restarts    why workers of this run were started anew, in order, each with its `time`
-    check       asked by worker 0, from any thread, before it writes what others could not bear: raises StoreUnreachable
-                while it is not sure that the run is this process's, RunLost where it is not
+    check       asked by worker 0, from any thread, before it changes anything of the run (`open_store`): raises
+                StoreUnreachable while it is not sure that the run stays this process's for long enough, RunLost where
+                it is another's
     judged      told by worker 0 (step, judgement) between steps, once it is noted; with judge.wait of every checkpoint,
                 when all of it stands in the store. What it raises ends the run
     numbers     told by every worker (step, figures) at log steps: the journal's numbers and timing, and its own

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -59,6 +60,7 @@ class FaultProxy:
         choose: decides which GETs go wrong; may be replaced at any time.
         choose_write: the same for PUTs, of which the server behind knows nothing wrong.
         block: decides which requests do not reach the server at all; may be replaced at any time.
+        keep: decides, from method and key, which requests `land` brings to the server, now or once more.
         ignored_headers: in lower case; they do not reach it.
         asked: (key, range) of every GET so far, in order.
         failures: exceptions that a request raised here: mistakes of the test.
@@ -68,6 +70,8 @@ class FaultProxy:
         self.choose: Choose = lambda key, asked: None
         self.choose_write: Choose = lambda key, asked: None
         self.block: Block = lambda method, key: None
+        self.keep: Callable[[str, str], bool] = lambda method, key: False
+        self.kept: list[Callable[[], object]] = []
         self.ignored_headers: tuple[str, ...] = ()
         self.asked: list[tuple[str, str]] = []
         self.failures: list[BaseException | None] = []
@@ -108,12 +112,19 @@ class FaultProxy:
         self._server.server_close()
         assert not self.failures, self.failures
 
+    def land(self) -> None:
+        """The server gets the requests that were kept, in order; whoever sent them has given them up by now."""
+        for pass_on in self.kept:
+            pass_on()
+
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """One request, in a thread of its own."""
         key, asked = urlsplit(request.path).path, request.headers.get("Range", "")
+        sent = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        if self.keep(request.command, key):
+            self.kept.append(partial(self._ask, request, sent))
         fault = self.block(request.command, key)
         if fault:
-            request.rfile.read(int(request.headers.get("Content-Length", 0)))
             fault(Exchange(request, 0, [], b"", self.ended))
             return
         if request.command == "GET":
@@ -121,11 +132,10 @@ class FaultProxy:
             fault = self.choose(key, asked)
         elif request.command == "PUT":
             fault = self.choose_write(key, asked)
-        exchange = self._ask(request)
+        exchange = self._ask(request, sent)
         (fault or Exchange.send)(exchange)
 
-    def _ask(self, request: BaseHTTPRequestHandler) -> Exchange:
-        sent = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+    def _ask(self, request: BaseHTTPRequestHandler, sent: bytes) -> Exchange:
         upstream = http.client.HTTPConnection(self._upstream, timeout=STALL_SECONDS)
         try:
             headers_sent = {

@@ -1,5 +1,6 @@
 """Folders and buckets keep the same promises, and every failure has its name."""
 
+import os
 import pickle
 import socket
 import threading
@@ -17,16 +18,18 @@ import pytest
 from satgan.errors import (
     ConfigError,
     CorruptData,
+    RunLost,
     SatganError,
     StoreForbidden,
     StoreFull,
     StoreMissing,
     StoreUnreachable,
 )
-from satgan.tiles import signed
+from satgan.tiles import sent, signed
 from satgan.tiles import store as store_module
 from satgan.tiles.aside import UNFINISHED_SUFFIX, written_aside
 from satgan.tiles.store import FolderStore, Patience, Store, open_store
+from tests.tiles.fault_proxy import Fault, dropped, fault_proxy
 
 BODY = bytes(range(256)) * 40
 
@@ -98,6 +101,90 @@ def test_a_range_beyond_the_end_is_a_truncated_object(place: str, offset: int) -
     with pytest.raises(CorruptData, match="truncated") as told:
         store.read_range_into("x", offset, memoryview(bytearray(4)))
     assert f"{place}" in str(told.value)
+
+
+def refuse() -> None:
+    raise RunLost("it is another's", "let it be")
+
+
+def test_nothing_is_changed_against_an_objection(place: str, tmp_path: Path) -> None:
+    """Which is asked for when all is ready, so an object may have been read and written to by then."""
+    mine, theirs = open_store(place, check=refuse).child("a"), open_store(place).child("a")
+    (tmp_path / "here").write_bytes(BODY)
+    theirs.write("x", BODY)
+
+    def writing() -> None:
+        with mine.writing("x") as path:
+            path.write_bytes(b"other")
+
+    changes: list[Callable[[], object]] = [
+        lambda: mine.write("x", b"other"), lambda: mine.write("y/z", b"new"), lambda: mine.delete("x"),
+        lambda: mine.upload(tmp_path / "here", "y"), lambda: mine.move("x", "y"), writing,
+        lambda: mine.swap("x", BODY, b"other"),
+    ]  # fmt: skip
+    for change in changes:
+        with pytest.raises(RunLost):
+            change()
+        assert theirs.list() == [("x", len(BODY))]
+        assert theirs.read("x") == mine.read("x") == BODY
+    assert theirs.unfinished() == []
+
+
+def test_what_is_unfinished_stays_against_an_objection(tmp_path: Path) -> None:
+    with open_store(str(tmp_path)).writing("x") as path:
+        path.write_bytes(BODY)
+        with pytest.raises(RunLost):
+            open_store(str(tmp_path), check=refuse).sweep()
+    assert (tmp_path / "x").read_bytes() == BODY
+
+
+def test_an_attempt_is_asked_for_like_the_first(s3: str, s3_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is allowed no more is not tried again, though the first attempt was, and failed."""
+    monkeypatch.setattr(store_module, "FIRST_PAUSE_SECONDS", 0.01)
+    asked: list[str] = []
+
+    def check() -> None:
+        if asked:
+            refuse()
+
+    def block(method: str, key: str) -> Fault:
+        asked.append(method)
+        return dropped
+
+    with fault_proxy(os.environ["AWS_ENDPOINT_URL"]) as proxy, monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        store = open_store(s3_prefix, patience=Patience(attempts=3), check=check)
+        proxy.block = block
+        with pytest.raises(RunLost):
+            store.write("x", BODY)
+    assert asked == ["PUT"]
+
+
+def test_an_object_does_not_come_to_be_that_is_objected_to_while_it_is_sent(
+    s3_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sent, "ASK_SECONDS", 0.0)
+    big, asked, most = bytes(2**22), 0, 10**9
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked >= most:
+            refuse()
+
+    store = open_store(s3_prefix, patience=Patience(attempts=1), check=check)
+    store.write("x", b"first")
+    asked = 0
+    store.write("y", big)
+    most, asked = asked - 1, 0  # not the last piece, but so late that nearly all has been sent
+    with pytest.raises(StoreUnreachable, match="it is another's"):
+        store.write("x", big)
+    assert asked == most
+    most = 10**9
+    assert store.list() == [("x", 5), ("y", len(big))]
+    assert store.read("x") == b"first"
+    store.write("x", b"second")
+    assert store.read("x") == b"second"
 
 
 def test_deleting_twice_is_no_error(place: str) -> None:

@@ -59,10 +59,10 @@ def test_what_a_kill_took_from_the_journal_was_paid_all_the_same(make_config: Ma
     config = make_config()
     folder = RunFolder(config.train.store, config.train.name)
     troubles = Troubles(print)
-    with Journal(folder, 0, troubles, lambda: None, Checkup(config), config) as journal:
+    with Journal(folder, 0, troubles, Checkup(config), config) as journal:
         journal.numbers(2, {"loss": 1.0}, {"dollars": 2.0})
         journal.numbers(4, {"loss": 1.0}, {"dollars": 4.0})
-    with Journal(folder, 2, troubles, lambda: None, Checkup(config), config) as journal:
+    with Journal(folder, 2, troubles, Checkup(config), config) as journal:
         assert journal.dollars == 4.0
         journal.event(3, "stop", dollars=4.5)
     assert dollars_in(folder.store.read("journal.jsonl")) == 4.5

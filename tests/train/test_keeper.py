@@ -1,9 +1,12 @@
 """Checkpoints are written beside the steps, from a snapshot that the steps after it do not reach."""
 
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,18 @@ from satgan.train.snapshot import write_snapshot
 from satgan.train.stop import StopSignals
 from satgan.train.watch import Watch
 from tests.train.conftest import MakeConfig, after_steps, journal_numbers, run, weights_of
+from tests.train.terminals import Terminal, full_pipe, held_terminal
 
 PATIENCE_SECONDS = 60.0
+LISTEN = """
+import time
+from satgan.train.stop import StopSignals
+with StopSignals() as signals:
+    print("listening", flush=True)
+    while not signals.wished:
+        time.sleep(0.01)
+print("wished", flush=True)
+"""
 
 
 def test_steps_go_on_while_a_checkpoint_is_written(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,3 +125,20 @@ def test_what_is_ignored_stays_ignored(number: signal.Signals) -> None:
         signal.raise_signal(number)
         assert not signals.wished
     assert signal.getsignal(number) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize("terminal", [held_terminal, full_pipe])
+def test_a_signal_is_heeded_though_nobody_reads_what_is_said_of_it(terminal: Callable[[], Terminal]) -> None:
+    ours, theirs = terminal()
+    command = [sys.executable, "-c", LISTEN]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True) as child:
+        try:
+            assert child.stdout
+            assert child.stdout.readline() == "listening\n"
+            child.terminate()
+            told, _ = child.communicate(timeout=PATIENCE_SECONDS)
+            assert told == "wished\n"
+        finally:
+            child.kill()
+            os.close(ours)
+            os.close(theirs)

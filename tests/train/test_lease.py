@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,9 @@ from satgan.train.lease import LEASE_NAME, Lease
 from satgan.train.retention import look
 from satgan.train.snapshot import write_snapshot
 from satgan.train.start import hold, prepare, start
-from tests.tiles.fault_proxy import dropped, fault_proxy
+from tests.tiles.fault_proxy import Fault, dropped, fault_proxy
 from tests.train.conftest import MakeConfig, after_steps, journal_numbers, run, weights_of
+from tests.train.terminals import Terminal, full_pipe, held_terminal
 
 PATIENCE_SECONDS = 60.0
 STARTED_FIELD = 21
@@ -34,11 +36,21 @@ with Lease(sys.argv[1], print):
     print("held", flush=True)
     time.sleep(600)
 """
+TELL = """
+import sys
+from satgan.train import lease
+from satgan.train.watch import say_on_stderr
+lease.RENEW_SECONDS = 0.1
+with lease.Lease(sys.argv[1], say_on_stderr):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("LIFETIME_SECONDS", 1.0), ("RENEW_SECONDS", 0.1), ("LOOK_SECONDS", 0.05)):
+    times = {"LIFETIME_SECONDS": 1.0, "WRITE_SECONDS": 0.1, "RENEW_SECONDS": 0.1, "LOOK_SECONDS": 0.05}
+    for name, seconds in times.items():
         monkeypatch.setattr(lease_module, name, seconds)
 
 
@@ -264,7 +276,8 @@ def test_a_renewal_whose_answer_is_lost_is_seen_all_the_same(
 def test_a_server_that_heeds_no_conditions_lets_one_go_on(
     s3: str, s3_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two find no lease, and both write theirs: the first finds the other's when it renews."""
+    """Two find no lease, and both write theirs: one finds the other's when it renews. That is the first, unless it was
+    amid a renewal when the second wrote."""
     with fault_proxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         proxy.ignored_headers = ("if-none-match", "if-match")
@@ -274,10 +287,11 @@ def test_a_server_that_heeds_no_conditions_lets_one_go_on(
             taking = second._run
             monkeypatch.setattr(taking, "swap", lambda key, expected, data: taking.write(key, data))
             with second:
-                wait_until(lambda: first._lost)
-                second.check()
+                wait_until(lambda: first._lost or second._lost)
+                lost, held = (first, second) if first._lost else (second, first)
+                held.check()
                 with pytest.raises(RunLost):
-                    first.check()
+                    lost.check()
 
 
 @pytest.mark.parametrize("error", [CorruptData("other bytes", "again"), RuntimeError("unforeseen")])
@@ -305,3 +319,69 @@ def test_the_lease_is_renewed_after_whatever_went_wrong(
         wait_until(lambda: lease._lost)
     assert str(error.args[0]) in said[0]
     assert said[1] == "over: the run's lease was not renewed"
+
+
+@pytest.mark.parametrize("terminal", [held_terminal, full_pipe])
+def test_who_reads_no_messages_holds_up_no_renewal(s3: str, s3_prefix: str, terminal: Callable[[], Terminal]) -> None:
+    """Nor does he keep the lease from being given back; once he reads, all is told."""
+    ours, theirs = terminal()
+    watcher, missed, told = open_store(s3_prefix), list[str](), b""
+
+    def block(method: str, key: str) -> Fault:
+        missed.append(key)
+        return dropped
+
+    def renewals() -> int:
+        holder = Holder.read(watcher.read(LEASE_NAME))
+        assert holder
+        return holder.renewals
+
+    with fault_proxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        child = subprocess.Popen(
+            [sys.executable, "-c", TELL, s3_prefix], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=theirs,
+            env=os.environ | {"AWS_ENDPOINT_URL": proxy.url},
+        )  # fmt: skip
+        try:
+            assert child.stdin
+            assert child.stdout
+            assert child.stdout.readline() == b"held\n"
+            proxy.block = block
+            wait_until(lambda: len(missed) > 2)  # of the first there was a word to say
+            proxy.block = lambda method, key: None
+            before = renewals()
+            wait_until(lambda: renewals() > before + 1)
+            child.stdin.close()
+            wait_until(lambda: not watcher.exists(LEASE_NAME))
+            assert child.poll() is None, "there is something to read"
+            if os.isatty(theirs):
+                termios.tcflow(theirs, termios.TCOON)
+            while b"over: the run's lease was not renewed" not in told:
+                told += os.read(ours, 2**16)
+            assert child.wait(PATIENCE_SECONDS) == 0
+        finally:
+            child.kill()
+            child.wait()
+            child.stdout.close()  # type: ignore[union-attr]
+            os.close(ours)
+            os.close(theirs)
+    assert b"the run's lease was not renewed: could not" in told
+
+
+def test_a_lease_is_renewed_before_it_is_given_back(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it might run out between the look whose it is and the deletion, which would then take another's."""
+    monkeypatch.setattr(lease_module, "RENEW_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(lease_module, "LIFETIME_SECONDS", 3 * PATIENCE_SECONDS)
+    found: list[Holder | None] = []
+    with Lease(place, print) as lease:
+        store = lease._run
+        delete = store.delete
+
+        def look_and_delete(key: str) -> None:
+            found.append(Holder.read(store.read(key)))
+            delete(key)
+
+        monkeypatch.setattr(store, "delete", look_and_delete)
+    (holder,) = found
+    assert holder
+    assert holder.renewals == 1
+    assert open_store(place).list() == []

@@ -262,7 +262,7 @@ def test_one_that_is_not_waited_for_tells_no_more(make_config: MakeConfig, monke
     monkeypatch.setattr("satgan.train.loggers.END_SECONDS", 0.2)
     config, said = make_config(train={"loggers": "mlflow"}), list[str]()
     folder = RunFolder(config.train.store, "run")
-    with Journal(folder, 0, Troubles(said.append), lambda: None, Checkup(config), config) as journal:
+    with Journal(folder, 0, Troubles(said.append), Checkup(config), config) as journal:
         journal.numbers(2, {"path_a": 0.0}, {"seconds": 1.0})
         journal.numbers(4, {"path_a": 1.0}, {"seconds": 2.0})
         journal.stands(4)
@@ -283,7 +283,7 @@ def test_judgements_that_come_late_are_told(make_config: MakeConfig) -> None:
     config = make_config(train={"loggers": "mlflow"})
     folder = RunFolder(config.train.store, "run")
     troubles = Troubles(lambda text: None)
-    with Journal(folder, 0, troubles, lambda: None, Checkup(config), config) as journal:
+    with Journal(folder, 0, troubles, Checkup(config), config) as journal:
         journal.numbers(2, {"path_a": 0.0}, {"seconds": 1.0})
         journal.numbers(8, {"path_a": 1.0}, {"seconds": 2.0})
         journal.stands(8)

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from satgan.tiles.shards import pack
 from satgan.tiles.store import open_store
 from satgan.train.checkpoint import complete_steps
 from satgan.train.progress import Progress
-from satgan.train.ray_board import open_board, watching
+from satgan.train.ray_board import Noticeboard, left_asker, open_board, watching
 from satgan.train.ray_job import as_begun, launch
 from satgan.train.start import hold, prepare, start
 from satgan.train.stop import StopSignals
@@ -139,6 +140,20 @@ def test_a_terminal_that_blocks_holds_up_neither_vouching_nor_the_wish_to_stop(l
             until(lambda: ray.get(board.seconds_left.remote()) > 0)
         finally:
             released.set()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_an_answer_counts_from_when_it_was_asked_for(local_ray: None) -> None:
+    """What was on its way for longer than the run was sure then allows nothing."""
+
+    class Late(Noticeboard):
+        def seconds_left(self) -> float:
+            time.sleep(0.5)
+            return 0.4
+
+    with pytest.raises(StoreUnreachable, match="another process may take the run over"):
+        left_asker(ray.remote(num_cpus=0)(Late).remote())()
 
 
 def test_one_process_on_a_bucket_equals_a_folder(make_config: MakeConfig, s3_prefix: str, tmp_path: Path) -> None:
