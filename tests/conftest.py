@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -88,17 +88,19 @@ def shared_data() -> Path:
 @pytest.fixture
 def begin() -> Iterator[Begin]:
     """Begins processes, which leave no load behind where a test fails: they end with it."""
-    begun: list[subprocess.Popen[Any]] = []
+    with ExitStack() as stack:
 
-    def begin_one(command: Sequence[str], **how: Any) -> "subprocess.Popen[Any]":
-        begun.append(subprocess.Popen(command, start_new_session=True, **how))
-        return begun[-1]
+        def begin_one(command: Sequence[str], **how: Any) -> "subprocess.Popen[Any]":
+            one = stack.enter_context(subprocess.Popen(command, start_new_session=True, **how))
+            stack.callback(_end, one)
+            return one
 
-    yield begin_one
-    for one in begun:
-        if one.poll() is None:
-            os.killpg(one.pid, signal.SIGKILL)
-        one.communicate()
+        yield begin_one
+
+
+def _end(process: "subprocess.Popen[Any]") -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -23,11 +23,12 @@ from satgan.train.lease import LEASE_NAME, Lease
 from satgan.train.retention import look
 from satgan.train.snapshot import write_snapshot
 from satgan.train.start import hold, prepare, start
+from tests.conftest import Begin
 from tests.tiles.fault_proxy import Fault, dropped, fault_proxy
 from tests.train.conftest import MakeConfig, after_steps, journal_numbers, run, weights_of
 from tests.train.terminals import Terminal, full_pipe, held_terminal
+from tests.waiting import PATIENCE_SECONDS, until
 
-PATIENCE_SECONDS = 60.0
 STARTED_FIELD = 21
 HOLD = """
 import sys, time
@@ -65,13 +66,6 @@ def started(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().split()[STARTED_FIELD]
 
 
-def wait_until(what: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not what():
-        assert time.monotonic() < end, "in vain"
-        time.sleep(0.02)
-
-
 def test_a_second_driver_is_refused_and_the_lease_is_given_back(place: str) -> None:
     said: list[str] = []
     with Lease(place, said.append):
@@ -83,27 +77,31 @@ def test_a_second_driver_is_refused_and_the_lease_is_given_back(place: str) -> N
         ):
             pass
         assert "another --name" in told.value.remedy
-        wait_until(lambda: Holder.read(open_store(place).read(LEASE_NAME)).renewals > 1)  # type: ignore[union-attr]
+        until(lambda: Holder.read(open_store(place).read(LEASE_NAME)).renewals > 1)  # type: ignore[union-attr]
     assert open_store(place).list() == []
     with Lease(place, said.append):
         pass
     assert said == []
 
 
-def test_from_another_machine_a_renewed_lease_is_refused_too(place: str, elsewhere: Callable[[], None]) -> None:
+def test_from_another_machine_a_renewed_lease_is_refused_too(
+    place: str, elsewhere: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as it is seen to be renewed."""
+    monkeypatch.setattr(lease_module, "LIFETIME_SECONDS", 30.0)
     said: list[str] = []
     with Lease(place, print):
         elsewhere()
         with pytest.raises(RunTaken, match="is being trained by process"), Lease(place, said.append):
             pass
     assert len(said) == 1
-    assert "watched for 1 s" in said[0]
+    assert "watched for 30 s" in said[0]
 
 
 @pytest.mark.parametrize("is_here", [True, False])
-def test_a_killed_driver_is_followed(place: str, elsewhere: Callable[[], None], is_here: bool) -> None:
+def test_a_killed_driver_is_followed(place: str, elsewhere: Callable[[], None], begin: Begin, is_here: bool) -> None:
     """At once where its process can be seen to be gone, else after the lifetime."""
-    child = subprocess.Popen([sys.executable, "-c", HOLD, place], stdout=subprocess.PIPE, text=True)
+    child = begin([sys.executable, "-c", HOLD, place], stdout=subprocess.PIPE, text=True)
     assert child.stdout
     assert child.stdout.readline() == "held\n"
     child.kill()
@@ -121,15 +119,15 @@ def test_a_killed_driver_is_followed(place: str, elsewhere: Callable[[], None], 
 
 
 def test_a_killed_drivers_command_given_again_goes_on(
-    make_config: MakeConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    make_config: MakeConfig, begin: Begin, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """And while it lived it was refused."""
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(make_config().model_dump(mode="json")))
     command = ["train", "article", "--config", str(file), "--train.steps"]
-    child = subprocess.Popen([sys.executable, "-m", "satgan", *command, "1000000"])
+    child = begin([sys.executable, "-m", "satgan", *command, "1000000"])
     store = open_store(str(tmp_path / "runs" / "run"))
-    wait_until(lambda: Path(store.url).exists() and complete_steps(store))
+    until(lambda: Path(store.url).exists() and complete_steps(store))
     status = main([*command, "1000000"])
     child.kill()
     child.wait()
@@ -155,7 +153,7 @@ def test_who_lives_is_told_from_who_is_gone() -> None:
     theirs = mine._replace(pid=child.pid, started=started(child.pid))
     assert theirs.lives()
     child.kill()
-    wait_until(lambda: theirs.lives() is False)  # though nobody has asked for its exit status yet
+    until(lambda: theirs.lives() is False)  # though nobody has asked for its exit status yet
     child.wait()
     assert theirs.lives() is False
     assert Holder.read(mine.as_bytes()) == mine
@@ -214,7 +212,7 @@ def test_a_driver_whose_run_was_taken_over_ends_amid_a_checkpoint(
         def taken_over(*given: Any) -> str:
             store.write(LEASE_NAME, Holder.myself("other", "now").as_bytes())
             store.write("checkpoints/step-00000010/state.json", b"the other one's")
-            wait_until(lambda: lease._lost)
+            until(lambda: lease._lost)
             return write_snapshot(*given)
 
         monkeypatch.setattr("satgan.train.keeper.write_snapshot", taken_over)
@@ -246,13 +244,13 @@ def test_a_store_that_is_away_ends_nothing(s3: str, s3_prefix: str, monkeypatch:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         with Lease(s3_prefix, said.append) as lease:
             proxy.block = lambda command, key: dropped
-            wait_until(lambda: said)
-            time.sleep(1.1)
+            until(lambda: said)
+            until(lambda: lease.seconds_left() <= 0)
             lease.check()
             with pytest.raises(StoreUnreachable, match="another process may take the run over"):
                 lease.check_writing()
             proxy.block = lambda command, key: None
-            wait_until(lambda: len(said) == 2)
+            until(lambda: len(said) == 2 and lease.seconds_left() > 0)
             lease.check_writing()
         assert open_store(s3_prefix).list() == []
     assert "the run's lease was not renewed: could not" in said[0]
@@ -268,7 +266,7 @@ def test_a_renewal_whose_answer_is_lost_is_seen_all_the_same(
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         with Lease(s3_prefix, lambda text: None) as lease:
             proxy.choose_write = lambda command, key: dropped
-            wait_until(lambda: Holder.read(watcher.read(LEASE_NAME)).renewals > 4)  # type: ignore[union-attr]
+            until(lambda: Holder.read(watcher.read(LEASE_NAME)).renewals > 4)  # type: ignore[union-attr]
             proxy.choose_write = lambda command, key: None
             lease.check()
 
@@ -287,7 +285,7 @@ def test_a_server_that_heeds_no_conditions_lets_one_go_on(
             taking = second._run
             monkeypatch.setattr(taking, "swap", lambda key, expected, data: taking.write(key, data))
             with second:
-                wait_until(lambda: first._lost or second._lost)
+                until(lambda: first._lost or second._lost)
                 lost, held = (first, second) if first._lost else (second, first)
                 held.check()
                 with pytest.raises(RunLost):
@@ -314,9 +312,9 @@ def test_the_lease_is_renewed_after_whatever_went_wrong(
             renew()
 
         monkeypatch.setattr(lease, "_renew", renew_or_fail)
-        wait_until(lambda: Holder.read(open_store(place).read(LEASE_NAME)).renewals > 1)  # type: ignore[union-attr]
+        until(lambda: Holder.read(open_store(place).read(LEASE_NAME)).renewals > 1)  # type: ignore[union-attr]
         open_store(place).write(LEASE_NAME, b"{}")
-        wait_until(lambda: lease._lost)
+        until(lambda: lease._lost)
     assert str(error.args[0]) in said[0]
     assert said[1] == "over: the run's lease was not renewed"
 
@@ -346,12 +344,12 @@ def test_who_reads_no_messages_holds_up_no_renewal(s3: str, s3_prefix: str, term
             assert child.stdout
             assert child.stdout.readline() == b"held\n"
             proxy.block = block
-            wait_until(lambda: len(missed) > 2)  # of the first there was a word to say
+            until(lambda: len(missed) > 2)  # of the first there was a word to say
             proxy.block = lambda method, key: None
             before = renewals()
-            wait_until(lambda: renewals() > before + 1)
+            until(lambda: renewals() > before + 1)
             child.stdin.close()
-            wait_until(lambda: not watcher.exists(LEASE_NAME))
+            until(lambda: not watcher.exists(LEASE_NAME))
             assert child.poll() is None, "there is something to read"
             if os.isatty(theirs):
                 termios.tcflow(theirs, termios.TCOON)
